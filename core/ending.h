@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Why an exchange, or a connection, ended: one closed list (ending.def), read by all that speak of it.
+#ifndef CURFEW_CORE_ENDING_H
+#define CURFEW_CORE_ENDING_H
+#include "core/str.h"
+
+enum ending {
+    ENDING_NONE, /* it has not ended */
+#define ENDING(C, name, side, http, grpc, reset, upstream, text) ENDING_##C,
+#include "core/ending.def"
+#undef ENDING
+    ENDINGS
+};
+enum ending_side { ENDING_SIDE_NOBODY, ENDING_SIDE_CLIENT, ENDING_SIDE_GATEWAY, ENDING_SIDE_UPSTREAM };
+enum ending_upstream { ENDING_UP_NOTHING, ENDING_UP_CANCEL, ENDING_UP_NEVER_ASKED, ENDING_UP_PROTOCOL };
+#define ENDING_CUT 1 /* in http: reset, no answer */
+
+struct ending_row {
+    const char *name;     /* as in logs, metrics and YAML */
+    const char *sentence; /* for people */
+    uint16_t http;        /* 0: no answer can be owed; ENDING_CUT: reset */
+    uint8_t grpc;
+    uint8_t reset; /* HTTP/2 code for a client that already has the head */
+    enum ending_side side;
+    enum ending_upstream upstream;
+};
+extern const struct ending_row ending_rows[ENDINGS]; /* row 0 is ENDING_NONE: name "none" */
+
+static inline const char *ending_name(enum ending e) { return ending_rows[e].name; }
+/* The ending with that name, or ENDING_NONE. */
+enum ending ending_by_name(struct str name);
+
+/* Why a leg or a session failed: handed up by codecs. */
+struct fault {
+    enum ending why;
+    uint32_t wire;    /* the peer's own code (HTTP/2's number, SQLSTATE, ...), for the log and for passing on */
+    uint16_t status;  /* the HTTP status that says it better than the ending's own (413, 414, 431, 501, ...); 0: none does */
+    bool unprocessed; /* the peer cannot have run it: REFUSED_STREAM, above GOAWAY, no byte written, stale pooled connection */
+    const char *say;  /* static; a sentence for the log and the answer's detail */
+};
+#endif
