@@ -47,7 +47,9 @@ enum session_next {
     NEXT_MORE,
     NEXT_TLS_ACCEPT, /* flush, then handshake, then feed on (PostgreSQL's SSLRequest) */
     NEXT_TLS_CONNECT,
-    NEXT_CLOSE       /* flush, then FIN and linger */
+    NEXT_HALF_CLOSE, /* flush, then FIN; input goes on (a tunnel whose outward direction ended). The core sets NEXT_MORE when it is done */
+    NEXT_CLOSE,      /* flush, then FIN and linger */
+    NEXT_RESET       /* no flush: TCP RST (an answer that only the close would delimit was cut) */
 };
 enum leg_phase { LEG_NOTHING, LEG_HEAD, LEG_BODY, LEG_END }; /* of one direction: nothing yet; head seen; body under way; complete */
 
@@ -59,6 +61,9 @@ struct session { /* embedded in the core's connection; the codec's tail follows 
     bool secure;              /* TLS below: for :scheme */
     unsigned slots, live;     /* codec sets slots (0: not ready, or draining) and calls ev->on_slots when it changes; core counts live */
     struct list legs;         /* core's */
+    uint32_t cancel_burst;    /* up: how many cancels in band the connection bears at once, and one more each cancel_every; 0: any number */
+    span cancel_every;
+    bool trusted;             /* down: the peer's word counts; limits against attackers do not apply */
     instant wake;             /* codec wishes tick() then (PING, heartbeat, SETTINGS timeout); NEVER: none. Core reads it after every entry */
     bool wants_output;        /* codec sets when it has something to write: core puts the session on the turn's list */
     bool wants_feed;          /* codec sets when input that it left can now be taken (the next pipelined request): core feeds again this turn */
@@ -140,6 +145,9 @@ struct codec { /* core to codec; static const, one a file */
      * (COMPLETED, DRAIN): HTTP/1 closes after lingering, HTTP/2 sends RST_STREAM(NO_ERROR). */
     enum cancel_way (*cancel)(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want);
     bool (*side)(struct leg *g, struct out *o);    /* SIDE: the bytes for a fresh connection to the same endpoint; done at its close. NULL: never */
+    /* Down: a request that has begun (session.begun) but was not opened will not be waited for: answer f's status where the wire has an answer
+     * without an exchange, then NEXT_CLOSE. Used by timeouts.header (408). */
+    void (*refuse)(struct session *s, const struct fault *f);
     void (*shutdown)(struct session *s, bool final); /* false: tell the peer, when it can be told; true: no new legs (GOAWAY twice; Connection: close) */
 };
 
