@@ -100,6 +100,9 @@ struct codec_events { /* codec to core; every one may mark an ending or call Q e
     void (*on_goaway)(struct session *s, const struct fault *f);  /* legs it hit get on_closed with unprocessed set */
     void (*on_fault)(struct session *s, const struct fault *f);   /* the session is lost; each leg got on_closed before. Down: what the codec
                                                                      still has to say (a 400) is in output; s->next says close */
+    /* Is this a field that the gateway itself reads or writes (a dialect, a context field)? Then a peer may not have it dropped on the way by
+     * naming it as hop-by-hop (T25). Only name, hash and token are set. NULL: none but the codec's own list. */
+    bool (*is_ours)(struct session *s, const struct field *f);
     /* Next outward bytes of the leg's body, at most max. nv 0 and !end: wait for ready(). What it gives is in flight until pulled(). */
     void (*pull)(struct leg *g, size_t max, struct pulled *v);
     void (*pulled)(struct leg *g, size_t n);                      /* the core, after the write that carried them */
@@ -121,7 +124,7 @@ struct codec { /* core to codec; static const, one a file */
     enum codec_probe (*probe)(const uint8_t *p, size_t n);
     void (*open)(struct session *s, instant now);
     /* Takes bytes; returns how many it used. The core keeps the rest and gives it again, with what came since, when there is more or when
-     * wants_feed is set. Never called after NEXT_CLOSE or on_fault. */
+     * wants_feed is set. Never called after NEXT_CLOSE, NEXT_RESET or on_fault. */
     size_t (*feed)(struct session *s, const uint8_t *p, size_t n, instant now);
     /* FIN or close_notify was seen. behind: bytes that feed has not used came before it. May come again when those were used. Clean or cut
      * is the codec's to say: an idle session says NEXT_CLOSE, a complete request on_half_close, a body cut short on_closed and on_fault. */

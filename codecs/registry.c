@@ -64,7 +64,7 @@ size_t codec_index(const struct codec *c) {
     for (size_t i = 0; i < ncodecs; i++) {
         if (codecs[i] == c) return i;
     }
-    assert(!"a codec that is not registered");
+    assert(false && "a codec that is not registered");
     return 0;
 }
 
@@ -86,6 +86,6 @@ const struct rpc *rpc_recognise(const struct head *request) {
     for (size_t i = 0; i < nrpcs; i++) {
         if (rpcs[i]->recognise(request)) return rpcs[i];
     }
-    assert(!"no rpc takes plain HTTP: it must be registered last and take all");
+    assert(false && "no rpc takes plain HTTP: it must be registered last and take all");
     return NULL;
 }

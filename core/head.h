@@ -18,7 +18,7 @@ enum token {
 };
 enum body_kind {
     BODY_NONE,
-    BODY_LENGTH, /* `length` bytes */
+    BODY_LENGTH, /* `length` bytes; in an answer to HEAD and a 304: what there would be, none follow (on_end comes at once) */
     BODY_STREAM, /* ends in band; trailers may follow */
     BODY_CLOSE,  /* ends with the connection: answers only */
     BODY_TUNNEL  /* both ways, half-close each: Upgrade, CONNECT, RFC 8441, a relay's session */
