@@ -12,7 +12,7 @@ struct buffer { /* zeroed memory with a limit set is an empty buffer */
 };
 
 static inline size_t buffer_size(const struct buffer *b) { return b->len - b->off; }
-static inline const uint8_t *buffer_data(const struct buffer *b) { return b->p + b->off; }
+static inline const uint8_t *buffer_data(const struct buffer *b) { return b->p ? b->p + b->off : b->p; } /* NULL + 0 is no address */
 static inline bool buffer_is_empty(const struct buffer *b) { return b->len == b->off; }
 static inline bool buffer_is_full(const struct buffer *b) { return buffer_size(b) >= b->limit; }
 void buffer_init(struct buffer *b, size_t limit);

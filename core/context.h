@@ -31,9 +31,10 @@ struct contexts { /* one a worker */
     size_t live;
     struct context **slots; /* owned; slot to context, NULL where free */
     uint32_t *generations;  /* owned; of each slot */
-    uint32_t nslots, free_slot_hint;
+    uint32_t nslots;
     uint32_t *free_slots;   /* owned; a stack */
     uint32_t nfree_slots;
+    bool running;           /* context_run_ended is at work */
 };
 struct context { /* embedded in its owner */
     struct contexts *all; /* borrowed; NULL: not begun, or closed */
@@ -56,9 +57,10 @@ void contexts_free(struct contexts *all); /* asserts that none lives */
 void context_begin(struct contexts *all, struct context *c, instant now);
 /* A child: takes the parent's deadline. An ended parent: c is marked at once with PARENT_CANCELLED, and its hooks run with the next batch. */
 void context_derive(struct context *c, struct context *parent, instant now);
-/* Sets the deadline, or brings it nearer; never takes it further away. The timer ends c with DEADLINE. After the ending: no effect. */
+/* Sets the deadline, or brings it nearer, for c and all below it; never takes it further away. The timer ends c with DEADLINE. After the
+ * ending: no effect. */
 void context_limit(struct context *c, instant deadline, uint8_t dialect);
-/* Hears of the ending. On an ended context: runs with the next batch, not inside this call. h->on_end must be set; h must not be hung. */
+/* Hears of the ending. On an ended context: runs with the next batch (from a hook: still with this one), not inside this call. h->on_end must be set; h must not be hung. */
 void context_hang(struct context *c, struct hook *h);
 void context_unhang(struct hook *h); /* idempotent; legal from any hook, also for the next in line */
 /* Ends c with `why`, its children with PARENT_CANCELLED. First wins: true; later calls: false, no effect. Runs no hook. */

@@ -45,7 +45,8 @@ static inline size_t str_index(struct str s, char c) {
 /* Without leading and trailing SP and HTAB (RFC 9110 5.6.3: OWS). */
 struct str str_trim(struct str s);
 
-/* Cuts the next element off *rest at `sep`, trimmed of OWS. False once *rest is used up; empty elements are given. */
+/* Cuts the next element off *rest at `sep`, trimmed of OWS. False once *rest is used up (then rest->p is NULL); empty elements are given, also
+ * after a last `sep`; "" is one empty element, a NULL slice none. */
 bool str_split(struct str *rest, char sep, struct str *element);
 
 /* True where `list`, a comma-separated list, has `token` (ASCII case folded). RFC 9110 5.6.1. */
@@ -54,7 +55,7 @@ bool str_list_has(struct str list, struct str token);
 /* All of s as decimal digits. False where s is empty or has another byte; a value over UINT64_MAX saturates. */
 bool str_to_u64(struct str s, uint64_t *out);
 
-/* The 32-bit hash of a field name, lower-cased as it is read: FNV-1a. One byte at a time, so that a parser can do it as it goes. */
+/* The 32-bit hash of a field name, lower-cased as it is read: FNV-1a. name_hash_byte: one byte at a time, so that a parser can do it as it goes. */
 #define NAME_HASH_SEED 2166136261u
 static inline uint32_t name_hash_byte(uint32_t h, unsigned char lower) { return (h ^ lower) * 16777619u; }
 uint32_t name_hash(struct str name);

@@ -10,7 +10,7 @@
 #define WHEEL_TICK_NS NS_PER_MS
 #define WHEEL_BITS 6u
 #define WHEEL_SLOTS (1u << WHEEL_BITS)
-#define WHEEL_LEVELS 7u /* 64^7 ms: 139 years; later instants wait in the last level and are looked at again */
+#define WHEEL_LEVELS 8u /* 64^8 ms: more than an instant can say */
 
 struct timer { /* embedded; zeroed memory is a disarmed timer */
     struct list node;
@@ -18,21 +18,28 @@ struct timer { /* embedded; zeroed memory is a disarmed timer */
     void (*fire)(struct timer *t, instant now); /* already disarmed; may arm itself again, arm and disarm others, never advance the wheel */
     uint8_t level, slot;
 };
+struct wheel_slot {
+    struct list timers;
+    int64_t earliest; /* tick; where the slot is occupied: none in it expires before (one that was disarmed may have been the first) */
+};
 struct wheel {
     int64_t tick; /* the last tick that was fired */
     size_t armed;
+    struct list due, firing; /* armed for an instant that had passed: the next advance fires them; what an advance has yet to fire */
     uint64_t occupied[WHEEL_LEVELS]; /* a bit a slot */
-    struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
+    struct wheel_slot slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
-void wheel_init(struct wheel *w, instant now);
+void wheel_init(struct wheel *w, instant now); /* now >= 0 */
 /* Arms, or moves, t to `at`. An instant that passed fires with the next advance. NEVER disarms. t->fire must be set. */
 void wheel_arm(struct wheel *w, struct timer *t, instant at);
 void wheel_disarm(struct wheel *w, struct timer *t); /* idempotent */
 static inline bool timer_is_armed(const struct timer *t) { return list_is_linked(&t->node); }
-/* Fires all that is due at `now`; in order of ticks. Returns how many fired. */
+/* Fires all that is due at `now`, in order of ticks; returns how many. What a callback arms for now or the past fires with the next advance.
+ * A `now` before the last one is as the last one. Costs by timers and slots that are occupied, not by the time that passed. */
 size_t wheel_advance(struct wheel *w, instant now);
-/* When to advance next: never later than the first due timer may fire, and exact for timers within 64 ms; NEVER where none is armed. */
+/* When to advance next: the tick of the first timer, or an earlier one where a timer of its slot was disarmed; never later; NEVER where none
+ * is armed. O(levels). */
 instant wheel_next(const struct wheel *w);
 /* For tests: every entry hangs in the slot that its instant says, and the counts and bits hold. Asserts. */
 void wheel_validate(const struct wheel *w);
