@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is counted: one block a worker, written by that worker alone and read by whoever prints, with relaxed atomics and no locked instruction.
+// Labels are closed sets of our own (endings, levels): no word of a peer ever becomes one (T49).
+#ifndef CURFEW_PROXY_METRICS_H
+#define CURFEW_PROXY_METRICS_H
+#include "core/ending.h"
+#include "core/instant.h"
+#include "policies/cancel.h"
+#include <stdatomic.h>
+#include <stdio.h>
+
+enum metric {
+#define METRIC(C, type, name, help) METRIC_##C,
+#include "proxy/metrics.def"
+#undef METRIC
+    METRICS
+};
+#define LATENESS_BUCKETS 9u /* upper bounds: metrics.c; the last is +Inf */
+typedef _Atomic(uint64_t) metric_cell;
+struct worker_metrics { /* zeroed memory is a fresh one; aligned, so that no two workers share a cache line */
+    _Alignas(64) metric_cell v[METRICS];
+    metric_cell requests[ENDINGS];          /* by ending; NONE is never used */
+    metric_cell would[ENDINGS];             /* mode observe: what enforcing would have done */
+    metric_cell cancels[ENDINGS][LEVELS];   /* by ending and level achieved; NOT_NEEDED is not printed */
+    metric_cell lateness[LATENESS_BUCKETS]; /* not cumulative */
+    metric_cell lateness_ns;                /* their sum */
+};
+
+/* Single writer: a load and a store, no lock prefix. */
+static inline void metric_cell_add(metric_cell *c, uint64_t n) {
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+static inline void metric_add(struct worker_metrics *m, enum metric i, uint64_t n) { metric_cell_add(&m->v[i], n); }
+static inline void metric_inc(struct worker_metrics *m, enum metric i) { metric_add(m, i, 1); }
+static inline void metric_dec(struct worker_metrics *m, enum metric i) { metric_add(m, i, UINT64_MAX); } /* gauges only; wraps back */
+/* For counts kept elsewhere (the log's drops). */
+static inline void metric_set(struct worker_metrics *m, enum metric i, uint64_t n) { atomic_store_explicit(&m->v[i], n, memory_order_relaxed); }
+static inline uint64_t metric_get(const struct worker_metrics *m, enum metric i) { return atomic_load_explicit(&m->v[i], memory_order_relaxed); }
+static inline void metrics_request(struct worker_metrics *m, enum ending why) { metric_cell_add(&m->requests[why], 1); }
+static inline void metrics_would(struct worker_metrics *m, enum ending why) { metric_cell_add(&m->would[why], 1); }
+static inline void metrics_cancel(struct worker_metrics *m, enum ending why, enum cancel_level l) { metric_cell_add(&m->cancels[why][l], 1); }
+/* How long after a deadline its hooks ran; below zero counts as zero. */
+void metrics_lateness(struct worker_metrics *m, span late);
+
+/* All workers summed, in the Prometheus text format 0.0.4 (serve as METRICS_CONTENT_TYPE). Any thread, at any time. */
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t n);
+#endif
