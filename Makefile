@@ -2,7 +2,12 @@
 # make            builds build/curfew
 # make demo       installs what is missing, builds, and shows the gateway at work
 # make test       installs what is missing, and runs all tests that a change needs (under ten minutes)
-# FLAVOUR: release (default), san (ASan and UBSan), tsan, cov. CC: gcc (default) or clang.
+# make lint       floors, cppcheck, clang-tidy, shellcheck
+# make fuzz       every fuzzer in turn, FUZZ_SECONDS each (300); FUZZ=http1_request: that one, until it is stopped
+# make coverage   all tests in the cov flavour, and a table by folder and file
+# make bench      the measurements of tests/bench
+# make install    PREFIX (/usr/local), SYSCONFDIR (/etc), DESTDIR
+# FLAVOUR: release (default), san (ASan and UBSan), tsan, cov. CC: gcc (default) or clang. CFLAGS and LDFLAGS are added.
 
 CC ?= gcc
 ifeq ($(origin CC),default)
@@ -10,6 +15,9 @@ CC := gcc
 endif
 FLAVOUR ?= release
 VERSION := 0.1.0
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Werror
 BASE := -std=gnu17 -g -fno-omit-frame-pointer -pthread -I. -DCURFEW_VERSION='"$(VERSION)"'
@@ -17,11 +25,17 @@ FLAGS_release := -O2
 FLAGS_san := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan := -O1 -fsanitize=thread
 FLAGS_cov := -O0 --coverage
+FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+ifeq ($(FLAGS_$(FLAVOUR)),)
+$(error FLAVOUR=$(FLAVOUR): one of release, san, tsan, cov)
+endif
 CFLAGS_ALL := $(BASE) $(WARN) $(FLAGS_$(FLAVOUR)) $(CFLAGS)
 LIBS := -levent_core -levent_extra -levent_pthreads -lnghttp2 -lssl -lcrypto -lyaml -lm
 FLOORS := core conf codecs policies proxy
-SUFFIX := $(if $(filter clang%,$(CC)),-clang)
+SUFFIX := $(if $(filter-out fuzz,$(FLAVOUR)),$(if $(filter clang%,$(CC)),-clang))
 B := build/$(FLAVOUR)$(SUFFIX)
+# Below this one, make is called again for another flavour; where make got no -j, it gets one.
+PAR = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 srcs = $(wildcard $(1)/*.c)
 objs = $(patsubst %.c,$(B)/%.o,$(call srcs,$(1)))
@@ -32,15 +46,24 @@ OBJ_policies := $(call objs,policies) $(OBJ_codecs)
 OBJ_proxy := $(filter-out $(B)/proxy/main.o,$(call objs,proxy)) $(OBJ_policies)
 
 all: build/curfew
-build/curfew: $(if $(filter release,$(FLAVOUR)),$(B)/curfew,FORCE)
-	@[ "$(FLAVOUR)" = release ] && cp -f $(B)/curfew $@ || $(MAKE) FLAVOUR=release build/curfew
+
+# ---- the program
 $(B)/curfew: $(OBJ_proxy) $(B)/proxy/main.o
 	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS) $(LIBS)
+ifeq ($(B),build/release)
+build/curfew: $(B)/curfew
+	cp -f $< $@
+else
+build/curfew: FORCE
+	+$(MAKE) $(PAR) FLAVOUR=release CC=gcc $@
+endif
+program: $(B)/curfew
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# ---- tests
 # A unit test of a floor links that floor and those below: tests/unit/FLOOR/x_test.c
 define unit_rules
 TESTS_$(1) := $$(patsubst %.c,$$(B)/%,$$(wildcard tests/unit/$(1)/*_test.c))
@@ -57,9 +80,76 @@ $(B)/tests/contract/%_test: $(B)/tests/contract/%_test.o $(OBJ_codecs)
 TESTS_flow := $(patsubst %.c,$(B)/%,$(wildcard tests/flow/*_test.c))
 $(B)/tests/flow/%_test: $(B)/tests/flow/%_test.o $(OBJ_proxy)
 	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS) -lcmocka $(LIBS)
-.PRECIOUS: $(B)/%.o
-FORCE:
+TESTS := $(foreach f,$(FLOORS) contract flow,$(TESTS_$(f)))
+tests: $(TESTS)
+
+test: need-test
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=san CC=gcc program tests
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all
+	+@$(MAKE) $(PAR) --no-print-directory fuzzers
+	@tests/run
+
+# ---- fuzzers: tests/fuzz/NAME_fuzz.c becomes build/fuzz/NAME_fuzz, its seeds are in tests/fuzz/corpus/NAME
+FUZZ_SECONDS ?= 300
+FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
+ifeq ($(FLAVOUR),fuzz)
+FUZZERS_PROXY := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(shell grep -l '"proxy/' tests/fuzz/*_fuzz.c 2>/dev/null))
+$(FUZZERS_PROXY): $(OBJ_proxy)
+$(filter-out $(FUZZERS_PROXY),$(FUZZERS)): $(OBJ_policies)
+$(B)/tests/fuzz/%.o: CFLAGS_ALL += -Wno-missing-prototypes
+$(FUZZERS): build/fuzz/%: $(B)/tests/fuzz/%.o
+	$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer -o $@ $(sort $^) $(LDFLAGS) $(LIBS)
+fuzzers: $(FUZZERS)
+else
+fuzzers: FORCE
+	@echo 'int LLVMFuzzerTestOneInput(const char *p, unsigned long n); int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { (void)p; return (int)(n & 0); }' | \
+	clang -fsanitize=fuzzer,address,undefined -x c -o /dev/null - || \
+	{ echo "fuzzers need clang and its runtime (Debian: clang libclang-rt-dev); they could not be built" >&2; exit 1; }
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=fuzz CC=clang fuzzers
+endif
+fuzz: need-test
+	+@$(MAKE) $(PAR) --no-print-directory fuzzers
+	@tests/fuzz/run --seconds $(FUZZ_SECONDS) $(FUZZ)
+
+# ---- the rest
+demo: need-demo
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all
+	@tests/demo/demo
+
+lint: need-lint
+	@tests/lint
+
+coverage: need-test
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=cov CC=gcc program tests
+	@find build/cov -name '*.gcda' -delete
+	@tests/run --flavour cov --no-fuzz
+	@tests/coverage build/cov
+
+bench: need-bench
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all
+	@tests/bench/run
+
+# Clients and servers in other languages against the gateway; needs their toolchains, so it is no part of `test`.
+test-polyglot: need-demo
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all
+	@tests/polyglot/run
+
+need-%:
+	@deploy/need.sh $*
+
+install: build/curfew
+	install -D -m 755 build/curfew $(DESTDIR)$(PREFIX)/bin/curfew
+	[ -e $(DESTDIR)$(SYSCONFDIR)/curfew/curfew.yaml ] || install -D -m 644 deploy/curfew.yaml $(DESTDIR)$(SYSCONFDIR)/curfew/curfew.yaml
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed -e 's|/usr/local/bin|$(PREFIX)/bin|g' -e 's|/etc/curfew|$(SYSCONFDIR)/curfew|g' deploy/curfew.service \
+	  > $(DESTDIR)$(PREFIX)/lib/systemd/system/curfew.service
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/curfew/LICENSE
+	install -m 644 README.md $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/curfew/
+
 clean:
 	rm -rf build
-.PHONY: all clean FORCE $(foreach f,$(FLOORS),unit-$(f))
+
+.PRECIOUS: $(B)/%.o
+FORCE:
+.PHONY: all program tests test fuzz fuzzers demo lint coverage bench test-polyglot install clean FORCE $(foreach f,$(FLOORS),unit-$(f))
 -include $(shell find build -name '*.d' 2>/dev/null)
