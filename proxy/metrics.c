@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums the workers' counters and prints them as Prometheus reads them. It owns nothing and knows every family that the gateway exports: a
+// counter that is not here, or in metrics.def, does not exist.
+#include "proxy/metrics.h"
+#include <assert.h>
+#include <inttypes.h>
+
+#ifndef CURFEW_VERSION
+#define CURFEW_VERSION "unknown"
+#endif
+
+enum metric_type { COUNTER, GAUGE };
+static const struct { const char *name, *help; enum metric_type type; } families[METRICS] = {
+#define METRIC(C, t, n, h) [METRIC_##C] = { .name = n, .help = h, .type = t },
+#include "proxy/metrics.def"
+#undef METRIC
+};
+
+/* A wheel's tick is 1 ms: what is good stands in the first three, what is tolerable (grace is 10 ms) in the next two. */
+static const struct { int64_t up_to_ns; const char *le; } buckets[] = {
+    { 500 * NS_PER_US, "0.0005" }, { NS_PER_MS, "0.001" }, { 2 * NS_PER_MS, "0.002" }, { 5 * NS_PER_MS, "0.005" }, { 10 * NS_PER_MS, "0.01" },
+    { 25 * NS_PER_MS, "0.025" }, { 100 * NS_PER_MS, "0.1" }, { NS_PER_S, "1" }, { INT64_MAX, "+Inf" },
+};
+static_assert(sizeof buckets / sizeof buckets[0] == LATENESS_BUCKETS, "a bound a bucket");
+
+void metrics_lateness(struct worker_metrics *m, span late) {
+    int64_t ns = late.ns < 0 ? 0 : late.ns;
+    unsigned i = 0;
+    while (ns > buckets[i].up_to_ns) i++;
+    metric_cell_add(&m->lateness[i], 1);
+    metric_cell_add(&m->lateness_ns, (uint64_t)ns);
+}
+
+/* ---- sums ------------------------------------------------------------------------------------------------------------------------ */
+struct workers { const struct worker_metrics *const *v; size_t n; };
+
+/* The cell at that offset, over all workers. A gauge that one worker raised and another lowered wraps back. */
+static uint64_t sum_at(const struct workers *w, size_t offset) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        const char *base = (const char *)w->v[i];
+        sum += atomic_load_explicit((const metric_cell *)(const void *)(base + offset), memory_order_relaxed);
+    }
+    return sum;
+}
+#define CELL(i) ((i) * sizeof(metric_cell))
+
+/* ---- printing --------------------------------------------------------------------------------------------------------------------- */
+static void print_family(FILE *to, const char *name, const char *type, const char *help) {
+    fprintf(to, "# HELP curfew_%s %s\n# TYPE curfew_%s %s\n", name, help, name, type);
+}
+
+static void print_plain(FILE *to, const struct workers *w) {
+    for (unsigned i = 0; i < METRICS; i++) {
+        uint64_t sum = sum_at(w, offsetof(struct worker_metrics, v) + CELL(i));
+        print_family(to, families[i].name, families[i].type == COUNTER ? "counter" : "gauge", families[i].help);
+        if (families[i].type == COUNTER) {
+            fprintf(to, "curfew_%s %" PRIu64 "\n", families[i].name, sum);
+        } else {
+            fprintf(to, "curfew_%s %" PRId64 "\n", families[i].name, (int64_t)sum);
+        }
+    }
+}
+
+/* One line an ending, zeros too: a rate needs the series to be there before its first event. */
+static void print_endings(FILE *to, const struct workers *w, const char *name, const char *help, size_t offset) {
+    print_family(to, name, "counter", help);
+    for (unsigned e = ENDING_NONE + 1; e < ENDINGS; e++) {
+        fprintf(to, "curfew_%s{ending=\"%s\"} %" PRIu64 "\n", name, ending_name((enum ending)e), sum_at(w, offset + CELL(e)));
+    }
+}
+
+static bool is_cancel(enum ending e) { return ending_rows[e].upstream == ENDING_UP_CANCEL; }
+
+/* Zeros of the endings that cancel; of the others only what was counted (the loser of a hedge ends in silence, but is cancelled). */
+static void print_cancels(FILE *to, const struct workers *w) {
+    print_family(to, "cancels_total", "counter", "Upstream attempts cancelled, by ending and by the strongest level achieved");
+    for (unsigned e = 0; e < ENDINGS; e++) {
+        for (unsigned l = LEVEL_NOT_NEEDED + 1; l < LEVELS; l++) {
+            uint64_t sum = sum_at(w, offsetof(struct worker_metrics, cancels) + CELL(e * LEVELS + l));
+            if (sum == 0 && !is_cancel((enum ending)e)) continue;
+            fprintf(to, "curfew_cancels_total{ending=\"%s\",level=\"%s\"} %" PRIu64 "\n", ending_name((enum ending)e),
+                    cancel_level_name((enum cancel_level)l), sum);
+        }
+    }
+}
+
+static void print_shed(FILE *to, const struct workers *w) {
+    static const struct { enum ending why; const char *reason; } rows[] = {
+        { ENDING_SHED_EXPIRED, "expired" }, { ENDING_SHED_LATENCY, "latency" }, { ENDING_SHED_LOAD, "load" },
+    };
+    print_family(to, "shed_total", "counter", "Requests answered without asking an upstream, for want of time or room");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t sum = sum_at(w, offsetof(struct worker_metrics, requests) + CELL(rows[i].why));
+        fprintf(to, "curfew_shed_total{reason=\"%s\"} %" PRIu64 "\n", rows[i].reason, sum);
+    }
+}
+
+static void print_seconds(FILE *to, uint64_t ns) { fprintf(to, "%" PRIu64 ".%09" PRIu64 "\n", ns / (uint64_t)NS_PER_S, ns % (uint64_t)NS_PER_S); }
+
+/* The count is the sum of the buckets that were printed, so that +Inf and _count agree whatever is added meanwhile. */
+static void print_lateness(FILE *to, const struct workers *w) {
+    static const char name[] = "deadline_lateness_seconds";
+    print_family(to, name, "histogram", "How long after a deadline those who hang on it were told");
+    uint64_t count = 0;
+    for (unsigned i = 0; i < LATENESS_BUCKETS; i++) {
+        count += sum_at(w, offsetof(struct worker_metrics, lateness) + CELL(i));
+        fprintf(to, "curfew_%s_bucket{le=\"%s\"} %" PRIu64 "\n", name, buckets[i].le, count);
+    }
+    fprintf(to, "curfew_%s_sum ", name);
+    print_seconds(to, sum_at(w, offsetof(struct worker_metrics, lateness_ns)));
+    fprintf(to, "curfew_%s_count %" PRIu64 "\n", name, count);
+}
+
+static void print_build(FILE *to, const struct workers *w) {
+    print_family(to, "build_info", "gauge", "Always 1; the labels say what runs");
+    fprintf(to, "curfew_build_info{version=\"%s\"} 1\n", CURFEW_VERSION);
+    print_family(to, "workers", "gauge", "Event loops");
+    fprintf(to, "curfew_workers %zu\n", w->n);
+}
+
+void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t n) {
+    const struct workers w = { .v = workers, .n = n };
+    print_build(to, &w);
+    print_endings(to, &w, "requests_total", "Requests, by how they ended", offsetof(struct worker_metrics, requests));
+    print_endings(to, &w, "observed_endings_total", "Requests that mode enforce would have ended, by how", offsetof(struct worker_metrics, would));
+    print_cancels(to, &w);
+    print_shed(to, &w);
+    print_lateness(to, &w);
+    print_plain(to, &w);
+}
