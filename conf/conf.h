@@ -13,7 +13,8 @@ enum conf_kind { CONF_NULL, CONF_SCALAR, CONF_LIST, CONF_MAPPING };
 struct conf_node {
     enum conf_kind kind;
     struct conf_pos pos;
-    bool quoted;                  /* scalars: "1" is text, 1 a number; an unquoted null, ~ or empty is CONF_NULL */
+    bool quoted;                  /* scalars: "1" is text, 1 a number; an unquoted null, ~ or empty is CONF_NULL. False where ${ENV} was expanded */
+    bool bad;                     /* a fault was reported here already: the loader passes it over, so that one fault is one message */
     struct str text;              /* scalars: after ${ENV} */
     struct conf_node **items;     /* lists: the elements; maps: the values */
     struct conf_node **keys;      /* maps: scalars, in order of the file */
