@@ -34,7 +34,9 @@ bool policies_load(struct conf *c, const struct conf_node *n, const struct diale
                    struct policies *out);
 const struct policy *policies_find(const struct policies *all, struct str name); /* NULL: none */
 /* Adds Via, X-Forwarded-For / -Proto / -Host and Forwarded to the head that goes upstream (or Via alone to an answer). Untrusted peers' own
- * X-Forwarded-* and Forwarded are replaced, trusted ones' appended to. RFC 9110 7.6.3, RFC 7239. */
+ * X-Forwarded-* and Forwarded are replaced, trusted ones' appended to. RFC 9110 7.6.3, RFC 7239. Call it before the route's own edits, so
+ * that these have the last word. peer, local: an address without its port, IPv6 without brackets; or with both. */
+extern const struct conf_table forward_table;
 struct forward_facts { struct str peer, local; bool trusted, secure; uint8_t version; };
 void forward_apply(const struct forward_policy *p, const struct forward_facts *f, const struct head *request, struct head *up);
 void forward_answer(const struct forward_policy *p, uint8_t version, struct head *down);

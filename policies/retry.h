@@ -9,13 +9,14 @@
 struct retry_policy {
     int64_t retries;      /* additional attempts */
     uint64_t when;        /* bit an ending */
-    struct conf_refs methods; /* checked and stored */
+    struct conf_refs methods; /* sent again although the upstream may have run it; given = false: the idempotent ones */
     uint32_t budget;      /* CONF_PERCENT */
     uint64_t buffer;      /* bytes of a request's body kept for another attempt */
 };
 extern const struct conf_table retry_table;
 struct retry_facts {
     enum ending outcome;
+    struct str method;    /* the request's; empty: one that bears no repeating */
     bool unprocessed;     /* the fault says that the peer cannot have run it */
     bool replayable;      /* the body so far is still whole in our queue */
     bool context_live;
