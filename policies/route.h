@@ -20,17 +20,19 @@ struct route_match { /* what matched */
 };
 struct route_answer { /* fixed answer */ int64_t status; struct str body, content_type; };
 struct route_redirect { int64_t status; struct str host, scheme, prefix, path; bool strip_query; };
+struct header_edit { struct str name, value; };
 struct header_edits { /* parsed; names in lower case */
-    struct { struct str name, value; } *set, *add;
+    struct header_edit *set, *add;
     size_t nset, nadd;
     struct str *remove;
     size_t nremove;
 };
+struct route_weight { int64_t weight; };
 struct route {
     struct conf_ref name;             /* optional; for the log: else "routes[3]" */
     struct route_matcher *match;      /* opaque: custom-parsed */
     struct conf_ref upstream;
-    struct conf_map upstreams;        /* of struct { int64_t weight } */
+    struct conf_map upstreams;        /* of struct route_weight; at least one is above 0 */
     struct conf_ref policy;
     uint8_t host;                     /* enum: HOST_PRESERVE, HOST_UPSTREAM */
     struct { struct conf_ref prefix; } rewrite;
@@ -48,6 +50,10 @@ extern const struct conf_table route_table;
 /* Matches `routes` (n of them) in order. False: none. m's slices live in the arena or in the head. A target that cannot be normalised (a bad
  * escape, NUL, a path that climbs over the root) matches nothing and sets *bad (the answer is 400). */
 bool route_match(const struct route *routes, size_t n, const struct head *h, const struct rpc *rpc, struct arena *a, struct route_match *m, bool *bad);
+/* What paths match: the pattern's literals in the normalised path, segment by segment; "/a/" is not "/a", and an empty segment is one. A final
+ * slash-star matches the path before it, with or without a slash, and all below. Slash-star alone, and no path at all, match everything, also
+ * the "*" of OPTIONS; CONNECT without :protocol has no path and matches nothing. Hosts are compared without port and case, a trailing dot is
+ * ignored. Methods are compared as they are: GET does not stand for HEAD. */
 /* The normalised form alone, for tests and fuzzing: path in, out in arena. False: bad. */
 bool route_normalise(struct arena *a, struct str path, struct str *out);
 /* Sets up->target from the match and the route's rewrite; query kept. */
