@@ -101,9 +101,11 @@ const struct conf_table dialect_table = {
     .name = "dialect", .size = sizeof(struct dialect), .fields = rows, .help = "one way in which a deadline is written on the wire",
 };
 
-static struct str lowered(struct conf *c, struct str s) {
-    char *to = arena_bytes(&c->arena, s.n);
-    for (size_t i = 0; i < s.n; i++) to[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] + 32) : s.p[i];
+/* In the load's arena, ended by NUL: names are shown as hints, too. */
+static struct str kept(struct conf *c, struct str s, bool lower) {
+    char *to = arena_bytes(&c->arena, s.n + 1);
+    for (size_t i = 0; i < s.n; i++) to[i] = lower && s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] + 32) : s.p[i];
+    to[s.n] = '\0';
     return (struct str){ to, s.n };
 }
 
@@ -113,9 +115,9 @@ bool dialect_set_load(struct conf *c, struct dialect_set *set, const struct conf
         struct dialect row = *CONF_AT(*map, struct dialect, i);
         row.key = map->names[i].name;
         if (row.name.n == 0) row.name = row.key;
-        if (row.place != DIALECT_QUERY) row.name = lowered(c, row.name);
-        if (row.place == DIALECT_HEADER) row.key = lowered(c, row.key);
-        row.companion = lowered(c, row.companion);
+        row.name = kept(c, row.name, row.place != DIALECT_QUERY);
+        row.key = kept(c, row.key, row.place == DIALECT_HEADER);
+        row.companion = kept(c, row.companion, true);
         row.help = "this configuration";
         const char *fault = dialect_set_add(set, &row);
         if (!fault) continue;

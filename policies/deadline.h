@@ -26,7 +26,7 @@ struct deadline_policy {
     uint8_t pass_mask[DIALECTS_MAX / 8]; /* bit a dialect's index */
 };
 extern const struct conf_table deadline_table;
-/* The families of the registered rpcs, in a stable order; the key under `write`. */
+/* The families of the registered rpcs, in a stable order; the key under `write`. FAMILIES_MAX: there is none of that name. */
 size_t deadline_family_index(const char *family);
 /* Looks up the dialect keys; reports unknown ones with their places and the nearest name. Rows are allocated in c->arena. */
 bool deadline_resolve(struct conf *c, struct deadline_policy *p, const struct dialect_set *set);
@@ -46,26 +46,33 @@ struct deadline_verdict {
     const char *say;              /* static: why, where refuse is set */
     /* What the client (or parent, or max) set: total, ends a stream in its middle. NEVER: none. */
     instant total;
-    const struct dialect *source; /* whose candidate won; NULL: the default, max, or the parent */
-    const char *source_name;      /* for the log: dialect's key, "default", "max", "parent", "streaming.max", "none" */
+    instant fire;                 /* when our timer ends it: total, less answer_margin where the client set it */
+    const struct dialect *source; /* whose candidate total is; NULL: max, streaming.max, the parent, or there is none */
+    struct str source_name;       /* of the nearest of total and to_head: the dialect's key, "default", "max", "parent", "streaming.max", "none" */
     bool client_set;              /* total came from the client (or parent): then its leaving near it is client_deadline */
     /* What is ours: runs to the head of the answer, paused while the request's body arrives. FOREVER: none. */
     span to_head;
-    span idle;                    /* between body bytes */
+    instant advice;               /* until when the client advises to work (Prefer: wait), where the default applies; NEVER: none. It bounds what
+                                     the upstream is told, through deadline_left, and arms no timer: it never causes a 504 */
+    span idle;                    /* between body bytes; FOREVER: none */
     span per_try;                 /* FOREVER: none */
     bool stream;
     bool enforce, tell;           /* by mode: timers end it; the upstream is told and dialects are stripped */
-    /* observe: what enforcing would have refused at once. */
+    /* In every mode but disabled: what enforcing refuses, or would have refused, at once. */
     enum ending would_refuse;
     unsigned malformed;           /* values seen and ignored as malformed: a counter */
     unsigned dropped_untrusted;   /* dialects not believed because the listener is not trusted: for the log */
 };
 void deadline_decide(const struct deadline_policy *p, const struct deadline_facts *f, struct deadline_verdict *v);
 
+/* What is left for an attempt whose head is written at `now`, as deadline_tell wants it: the nearest of total, what remains of to_head (the
+ * caller knows when it was paused; FOREVER: none, or the head has come), advice that still has room, and the client's own per_try. */
+span deadline_left(const struct deadline_policy *p, const struct deadline_verdict *v, instant now, span to_head);
+
 /* What an attempt tells its upstream: strips known dialects from `up` (a clone of the request's head, of which only fields and target are
  * touched) except those of `pass`, and writes what is left. Call anew for each attempt, when its head is written.
  * left: of the total and of the default, whichever is nearer, FOREVER where there is none; the function takes reserve and per_try off itself.
- * told: set to what was written (0: nothing). Returns ENDING_NONE, or SHED_EXPIRED where less than min + reserve is left or no dialect fits
+ * told: set to what was written, before it was rounded down (0: nothing). Returns ENDING_NONE, or SHED_EXPIRED where less than min + reserve is left or no dialect fits
  * (mode enforce only). */
 enum ending deadline_tell(const struct deadline_policy *p, const struct dialect_set *dialects, const struct rpc *rpc, span left, int64_t wall_ns,
                           struct head *up, span *told);
