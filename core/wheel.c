@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The wheel. A timer's expiry is a tick; it hangs at the level of the highest group of six bits in which that differs from the wheel's tick,
-// in the slot that the group names. So slots of a level all lie ahead, no level wraps, and everything in a level comes before everything in
-// the next: the first occupied slot of the first occupied level is what comes first, however far. To advance is to take that slot until it
-// lies ahead of the target: level 0 is due as it is, a higher one is dealt out to the levels below. Nothing walks ticks.
+// The wheel. A timer's expiry is a tick; how far that is says the level: 256^level ticks are a block of it, and a timer hangs in the slot of
+// its block, modulo 256. Since a timer lies less than 256 blocks ahead, a slot holds one block at a time: the first one after the wheel's own.
+// When the tick enters a block of a higher level, its slot is dealt out to the levels below; a slot of level 0 is due as it is. To advance is
+// to go from one occupied block's start to the next, whatever lies between: nothing walks ticks.
+//
+// By distance and not by the highest differing bits, which would need no modulo: those gather all that lies behind a boundary in one slot
+// (every deadline beyond the next full minute), and deal them out in one go: 160 ms for a million. tests/bench/wheel_bench.c
 #include "core/wheel.h"
 #include <assert.h>
+#include <string.h>
 
 static_assert(WHEEL_BITS * WHEEL_LEVELS >= 44, "every instant has a level: INT64_MAX ns are less than 2^44 ticks");
 
@@ -18,16 +22,12 @@ static int64_t tick_of(instant at) {
 
 static instant instant_of(int64_t tick) { return (instant){ i64_mul_sat(tick, WHEEL_TICK_NS) }; }
 
-static unsigned level_of(int64_t tick, int64_t now) {
-    return (63u - (unsigned)__builtin_clzll((uint64_t)(tick ^ now))) / WHEEL_BITS;
-}
+/* tick > now */
+static unsigned level_of(int64_t tick, int64_t now) { return (63u - (unsigned)__builtin_clzll((uint64_t)(tick - now))) / WHEEL_BITS; }
 
-static unsigned slot_of(int64_t tick, unsigned level) { return (unsigned)(tick >> (WHEEL_BITS * level)) & (WHEEL_SLOTS - 1); }
-
-static int64_t slot_start(const struct wheel *w, unsigned level, unsigned slot) {
-    unsigned shift = WHEEL_BITS * level;
-    return (w->tick >> (shift + WHEEL_BITS) << (shift + WHEEL_BITS)) | (int64_t)slot << shift;
-}
+static int64_t block_of(int64_t tick, unsigned level) { return tick >> (WHEEL_BITS * level); }
+static int64_t block_start(int64_t block, unsigned level) { return (int64_t)((uint64_t)block << (WHEEL_BITS * level)); }
+static unsigned slot_of(int64_t tick, unsigned level) { return (unsigned)block_of(tick, level) & (WHEEL_SLOTS - 1); }
 
 void wheel_init(struct wheel *w, instant now) {
     assert(now.ns >= 0);
@@ -36,10 +36,14 @@ void wheel_init(struct wheel *w, instant now) {
     list_init(&w->due);
     list_init(&w->firing);
     for (unsigned l = 0; l < WHEEL_LEVELS; l++) {
-        w->occupied[l] = 0;
+        memset(w->occupied[l], 0, sizeof w->occupied[l]);
         for (unsigned s = 0; s < WHEEL_SLOTS; s++) list_init(&w->slots[l][s].timers);
     }
 }
+
+static bool is_occupied(const struct wheel *w, unsigned level, unsigned slot) { return w->occupied[level][slot / 64] >> slot % 64 & 1; }
+static void occupy(struct wheel *w, unsigned level, unsigned slot) { w->occupied[level][slot / 64] |= UINT64_C(1) << slot % 64; }
+static void vacate(struct wheel *w, unsigned level, unsigned slot) { w->occupied[level][slot / 64] &= ~(UINT64_C(1) << slot % 64); }
 
 static void place(struct wheel *w, struct timer *t) {
     int64_t tick = tick_of(t->at);
@@ -50,9 +54,8 @@ static void place(struct wheel *w, struct timer *t) {
     }
     unsigned level = level_of(tick, w->tick), slot = slot_of(tick, level);
     struct wheel_slot *at = &w->slots[level][slot];
-    uint64_t bit = UINT64_C(1) << slot;
-    if (!(w->occupied[level] & bit) || tick < at->earliest) at->earliest = tick;
-    w->occupied[level] |= bit;
+    if (list_is_empty(&at->timers) || tick < at->earliest) at->earliest = tick;
+    occupy(w, level, slot);
     t->level = (uint8_t)level;
     t->slot = (uint8_t)slot;
     list_push(&at->timers, &t->node);
@@ -61,7 +64,7 @@ static void place(struct wheel *w, struct timer *t) {
 /* A timer that is due or about to fire names a slot that it has left; to look whether that one is empty does no harm. */
 static void unlink_timer(struct wheel *w, struct timer *t) {
     list_del(&t->node);
-    if (list_is_empty(&w->slots[t->level][t->slot].timers)) w->occupied[t->level] &= ~(UINT64_C(1) << t->slot);
+    if (list_is_empty(&w->slots[t->level][t->slot].timers)) vacate(w, t->level, t->slot);
 }
 
 void wheel_disarm(struct wheel *w, struct timer *t) {
@@ -79,32 +82,57 @@ void wheel_arm(struct wheel *w, struct timer *t, instant at) {
     w->armed++;
 }
 
-/* The first occupied slot in time; false where only due timers are left. */
-static bool first_slot(const struct wheel *w, unsigned *level, unsigned *slot) {
-    for (unsigned l = 0; l < WHEEL_LEVELS; l++) {
-        if (!w->occupied[l]) continue;
-        *level = l;
-        *slot = (unsigned)__builtin_ctzll(w->occupied[l]);
-        return true;
+static_assert(WHEEL_WORDS == 4, "level_is_empty names them");
+static bool level_is_empty(const uint64_t *words) { return !(words[0] | words[1] | words[2] | words[3]); }
+
+/* How many slots after `from`, round the level, the first occupied one lies; -1: none is. */
+static int occupied_after(const struct wheel *w, unsigned level, unsigned from) {
+    if (level_is_empty(w->occupied[level])) return -1;
+    uint64_t head = UINT64_MAX << from % 64;
+    for (unsigned i = 0; i <= WHEEL_WORDS; i++) {
+        unsigned word = (from / 64 + i) % WHEEL_WORDS;
+        uint64_t bits = w->occupied[level][word];
+        if (i == 0) bits &= head;
+        if (i == WHEEL_WORDS) bits &= ~head;
+        if (bits) return (int)((word * 64 + (unsigned)__builtin_ctzll(bits) - from) & (WHEEL_SLOTS - 1));
     }
-    return false;
+    return -1;
+}
+
+/* The first block of the level that holds a timer; -1: none does. */
+static int64_t first_block(const struct wheel *w, unsigned level) {
+    int64_t next = block_of(w->tick, level) + 1;
+    int ahead = occupied_after(w, level, (unsigned)next & (WHEEL_SLOTS - 1));
+    return ahead < 0 ? -1 : next + ahead;
+}
+
+/* The first tick at which something must be done; INT64_MAX: none. */
+static int64_t first_start(const struct wheel *w) {
+    int64_t first = INT64_MAX;
+    for (unsigned l = 0; l < WHEEL_LEVELS; l++) {
+        int64_t block = first_block(w, l);
+        if (block >= 0 && block_start(block, l) < first) first = block_start(block, l);
+    }
+    return first;
+}
+
+/* Goes to a tick before which nothing is left. Higher levels first: what they deal out to this tick or to the levels below is not dealt twice. */
+static void enter(struct wheel *w, int64_t tick) {
+    w->tick = tick;
+    for (unsigned l = WHEEL_LEVELS; l-- > 0;) {
+        if (block_start(block_of(tick, l), l) != tick) continue;
+        unsigned slot = slot_of(tick, l);
+        struct list *from = &w->slots[l][slot].timers;
+        vacate(w, l, slot);
+        if (l == 0) list_splice(&w->due, from);
+        else
+            for (struct list *n; (n = list_shift(from));) place(w, timer_of(n));
+    }
 }
 
 /* Puts all that expires up to `target` at the end of `due`, in order, and the wheel's tick to it. */
 static void collect(struct wheel *w, int64_t target) {
-    unsigned level, slot;
-    while (first_slot(w, &level, &slot)) {
-        int64_t start = slot_start(w, level, slot);
-        if (start > target) break;
-        struct list *from = &w->slots[level][slot].timers;
-        w->occupied[level] &= ~(UINT64_C(1) << slot);
-        w->tick = start;
-        if (level == 0) {
-            list_splice(&w->due, from);
-            continue;
-        }
-        for (struct list *n; (n = list_shift(from));) place(w, timer_of(n));
-    }
+    for (int64_t tick; (tick = first_start(w)) <= target;) enter(w, tick);
     w->tick = target;
 }
 
@@ -124,26 +152,30 @@ size_t wheel_advance(struct wheel *w, instant now) {
 }
 
 instant wheel_next(const struct wheel *w) {
-    unsigned level, slot;
+    int64_t first = INT64_MAX;
     if (!list_is_empty(&w->due) || !list_is_empty(&w->firing)) return instant_of(w->tick);
-    if (!first_slot(w, &level, &slot)) return INSTANT_NEVER;
-    return instant_of(w->slots[level][slot].earliest);
+    for (unsigned l = 0; l < WHEEL_LEVELS; l++) {
+        int64_t block = first_block(w, l);
+        if (block < 0) continue;
+        int64_t tick = w->slots[l][(unsigned)block & (WHEEL_SLOTS - 1)].earliest;
+        if (tick < first) first = tick;
+    }
+    return instant_of(first);
 }
 
 static size_t validate_slot(const struct wheel *w, unsigned level, unsigned slot) {
     const struct wheel_slot *at = &w->slots[level][slot];
+    int64_t own = block_of(w->tick, level), block = own + 1 + ((slot - (unsigned)(own + 1)) & (WHEEL_SLOTS - 1));
     size_t n = 0;
     for (struct list *i = at->timers.next; i != &at->timers; i = i->next, n++) {
         const struct timer *t = timer_of(i);
-        int64_t tick = tick_of(t->at);
         assert(t->fire && !instant_is_never(t->at));
         assert(t->level == level && t->slot == slot);
-        assert(tick > w->tick && tick >= at->earliest);
-        assert(level_of(tick, w->tick) == level && slot_of(tick, level) == slot);
+        assert(block_of(tick_of(t->at), level) == block && tick_of(t->at) >= at->earliest);
         assert(i->next->prev == i && i->prev->next == i);
     }
-    assert((n > 0) == ((w->occupied[level] >> slot & 1) != 0));
-    assert(n == 0 || (slot > slot_of(w->tick, level) && at->earliest >= slot_start(w, level, slot)));
+    assert((n > 0) == is_occupied(w, level, slot));
+    assert(n == 0 || block_of(at->earliest, level) == block);
     return n;
 }
 

@@ -8,9 +8,10 @@
 #include <stddef.h>
 
 #define WHEEL_TICK_NS NS_PER_MS
-#define WHEEL_BITS 6u
+#define WHEEL_BITS 8u /* few levels, narrow slots: a slot that must be dealt out holds a quarter of a second, for all that end within a minute */
 #define WHEEL_SLOTS (1u << WHEEL_BITS)
-#define WHEEL_LEVELS 8u /* 64^8 ms: more than an instant can say */
+#define WHEEL_LEVELS 6u /* 256^6 ms: more than an instant can say */
+#define WHEEL_WORDS (WHEEL_SLOTS / 64u)
 
 struct timer { /* embedded; zeroed memory is a disarmed timer */
     struct list node;
@@ -26,7 +27,7 @@ struct wheel {
     int64_t tick; /* the last tick that was fired */
     size_t armed;
     struct list due, firing; /* armed for an instant that had passed: the next advance fires them; what an advance has yet to fire */
-    uint64_t occupied[WHEEL_LEVELS]; /* a bit a slot */
+    uint64_t occupied[WHEEL_LEVELS][WHEEL_WORDS]; /* a bit a slot */
     struct wheel_slot slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
