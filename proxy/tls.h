@@ -48,8 +48,8 @@ void tls_free(struct tls *t); /* writes nothing; NULL is allowed */
 
 /* Until DONE, before anything else. Never EOF. */
 enum tls_io tls_handshake(struct tls *t);
-/* Reads until n bytes are there, or nothing more comes. *got is what was read *whatever* the result, which says why it stopped: DONE: n is full, call
- * again; WANT_READ: the socket is empty (an edge will come); EOF and LOST are said again by every later call. */
+/* Reads at most n bytes. DONE: *got of them, at least one: call again until it says something else, since no further edge may come. EOF and LOST are
+ * said again by every later call. */
 enum tls_io tls_read(struct tls *t, void *buf, size_t n, size_t *got);
 /* Writes the pieces in order. DONE: all were taken. WANT_WRITE (rarely WANT_READ): *took bytes were; the next call must begin with the very
  * bytes that were not, at any address, and bring at least as many. LOST: nothing more can be written. After tls_shutdown: LOST. */
