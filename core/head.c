@@ -125,16 +125,23 @@ struct head *head_clone(const struct head *h, struct arena *a) {
     return c;
 }
 
-/* RFC 9110 5.6.2: tchar, without the upper-case letters. */
-static const bool lower_tchar[256] = {
-    ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true, ['*'] = true, ['+'] = true,
-    ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true, ['|'] = true, ['~'] = true,
-    ['0' ... '9'] = true, ['a' ... 'z'] = true,
+/* RFC 9110 5.6.2: tchar. */
+enum { NO_TCHAR, TCHAR, UPPER };
+static const uint8_t tchars[256] = {
+    ['!'] = TCHAR, ['#'] = TCHAR, ['$'] = TCHAR, ['%'] = TCHAR, ['&'] = TCHAR, ['\''] = TCHAR, ['*'] = TCHAR, ['+'] = TCHAR,
+    ['-'] = TCHAR, ['.'] = TCHAR, ['^'] = TCHAR, ['_'] = TCHAR, ['`'] = TCHAR, ['|'] = TCHAR, ['~'] = TCHAR,
+    ['0' ... '9'] = TCHAR, ['a' ... 'z'] = TCHAR, ['A' ... 'Z'] = UPPER,
 };
 
 bool is_token(struct str s) {
     for (size_t i = 0; i < s.n; i++)
-        if (!lower_tchar[(unsigned char)s.p[i]]) return false;
+        if (tchars[(unsigned char)s.p[i]] == NO_TCHAR) return false;
+    return s.n > 0;
+}
+
+bool is_lower_token(struct str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (tchars[(unsigned char)s.p[i]] != TCHAR) return false;
     return s.n > 0;
 }
 

@@ -69,8 +69,9 @@ struct head *head_clone(const struct head *h, struct arena *a);
 /* The token of a lower-case name, or TOKEN_NONE; hash is name_hash(name). O(1). */
 enum token token_of(struct str name, uint32_t hash);
 struct str token_name(enum token t);
-/* RFC 9110 5.6.2: a token, and a lower-case one. */
+/* RFC 9110 5.6.2: a token (a method is one, "GET"); and one without upper-case letters, as field names are here. */
 bool is_token(struct str s);
+bool is_lower_token(struct str s);
 /* RFC 9110 5.5: a field value as it may be sent: no CR, LF, NUL, no control but HTAB. */
 bool is_field_value(struct str s);
 /* The reason phrase of a status for HTTP/1, "" where none is registered. */
