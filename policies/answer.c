@@ -47,7 +47,7 @@ static bool parse_grpc(struct conf *c, const struct conf_node *n, const struct c
     if (!check_scalar(c, n, "a gRPC status")) return false;
     uint8_t code = grpc_code(n->text);
     if (code == 0) {
-        conf_error(c, n->pos, check_hint(c, "did you mean ", conf_nearest(n->text, grpc_word, NULL)),
+        conf_error(c, n->pos, check_meant(c, conf_nearest(n->text, grpc_word, NULL)),
                    "%.*s is no gRPC status of an error (a name, or 1 to 16)", STR_ARG(n->text));
         return false;
     }

@@ -74,7 +74,7 @@ static bool parse_rungs(struct conf *c, const struct conf_node *n, const struct 
         const struct conf_node *item = check_item(n, i);
         int r = rung_by_name(item->text);
         if (r < 0) {
-            conf_error(c, item->pos, check_hint(c, "did you mean ", conf_nearest(item->text, rung_word, NULL)),
+            conf_error(c, item->pos, check_meant(c, conf_nearest(item->text, rung_word, NULL)),
                        "%.*s is no way to tell an upstream (reset, call, close, drain, none)", STR_ARG(item->text));
         } else if (codec && !can_climb(codec, (enum rung)r)) {
             say_what_fits(c, item, codec, (enum rung)r);

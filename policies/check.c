@@ -33,8 +33,8 @@ bool check_map(struct conf *c, const struct conf_node *n, const char *what) {
     return false;
 }
 
-const char *check_hint(struct conf *c, const char *prefix, const char *word) {
-    return word ? arena_printf(&c->arena, "%s%s%c", prefix, word, 0).p : NULL;
+const char *check_meant(struct conf *c, const char *word) {
+    return word ? arena_printf(&c->arena, "did you mean \"%s\"?%c", word, 0).p : NULL;
 }
 
 static const char *ending_word(void *state, size_t i) {
@@ -46,7 +46,7 @@ enum ending check_ending(struct conf *c, const struct conf_node *n) {
     if (!check_scalar(c, n, "the name of an ending")) return ENDING_NONE;
     enum ending e = ending_by_name(n->text);
     if (e == ENDING_NONE)
-        conf_error(c, n->pos, check_hint(c, "did you mean ", conf_nearest(n->text, ending_word, NULL)), "%.*s is no ending", STR_ARG(n->text));
+        conf_error(c, n->pos, check_meant(c, conf_nearest(n->text, ending_word, NULL)), "%.*s is no ending", STR_ARG(n->text));
     return e;
 }
 

@@ -12,8 +12,8 @@ const struct conf_node *check_item(const struct conf_node *n, size_t i);
 bool check_scalar(struct conf *c, const struct conf_node *n, const char *what);
 bool check_list(struct conf *c, const struct conf_node *n, const char *what);
 bool check_map(struct conf *c, const struct conf_node *n, const char *what);
-/* `prefix` and the word, ended by NUL, in the load's arena: a hint. NULL where word is NULL. */
-const char *check_hint(struct conf *c, const char *prefix, const char *word);
+/* The hint "did you mean …?", in the load's arena. NULL where word is NULL. */
+const char *check_meant(struct conf *c, const char *word);
 
 /* The ending that a scalar names, ENDING_NONE after reporting. */
 enum ending check_ending(struct conf *c, const struct conf_node *n);

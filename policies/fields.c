@@ -59,7 +59,7 @@ static void resolve_from(struct conf *c, const struct context_field *row, const 
         const struct conf_ref *r = &row->from.v[i];
         if (is_listener(listeners, r->name)) continue;
         struct conf_map words = with_nul(c, listeners);
-        conf_error(c, r->at->pos, check_hint(c, "did you mean ", conf_nearest(r->name, listener_word, &words)), "there is no listener %.*s",
+        conf_error(c, r->at->pos, check_meant(c, conf_nearest(r->name, listener_word, &words)), "there is no listener %.*s",
                    STR_ARG(r->name));
     }
 }

@@ -55,7 +55,7 @@ static const struct conf_node *base_of(struct family *f, const struct conf_node 
     size_t base = index_of(f->map, at->text);
     if (base == f->map->n) {
         if (!str_eq(at->text, STR("default")))
-            conf_error(f->c, at->pos, check_hint(f->c, "did you mean ", conf_nearest(at->text, policy_word, f)), "there is no policy %.*s",
+            conf_error(f->c, at->pos, check_meant(f->c, conf_nearest(at->text, policy_word, f)), "there is no policy %.*s",
                        STR_ARG(at->text));
         return NULL;
     }
