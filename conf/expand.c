@@ -71,6 +71,14 @@ static bool dollar(struct conf *c, const struct conf_node *n, struct str *rest, 
     return variable(c, n, inner, value);
 }
 
+/* Once the budget is used up every further variable fails, and in silence: one message is enough. */
+static bool afford(struct conf *c, const struct conf_node *n, const struct out *o, struct str value, size_t *budget) {
+    if (*budget && value.n <= *budget && o->n <= *budget - value.n) return true;
+    if (*budget) conf_error(c, n->pos, NULL, "the values of environment variables come to more than %u bytes in all", CONF_EXPANDED_MAX);
+    *budget = 0;
+    return false;
+}
+
 bool conf_expand(struct conf *c, struct conf_node *n, size_t *budget) {
     struct str rest = n->text;
     if (str_index(rest, '$') == rest.n) return true;
@@ -81,14 +89,10 @@ bool conf_expand(struct conf *c, struct conf_node *n, size_t *budget) {
         put(&c->arena, &o, str_first(rest, plain));
         rest = str_from(rest, plain);
         if (!rest.n) break;
-        if (!dollar(c, n, &rest, &value)) return false;
+        if (!dollar(c, n, &rest, &value) || !afford(c, n, &o, value, budget)) return false;
         put(&c->arena, &o, value);
-        if (o.n > *budget) {
-            conf_error(c, n->pos, NULL, "the environment variables named up to here are longer than %u bytes in all", CONF_EXPANDED_MAX);
-            return false;
-        }
     }
-    *budget -= o.n;
+    *budget -= o.n < *budget ? o.n : *budget;
     n->text = (struct str){ o.p, o.n };
     n->quoted = false;
     return true;
