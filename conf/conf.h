@@ -15,7 +15,7 @@ struct conf_node {
     struct conf_pos pos;
     bool quoted;                  /* scalars: "1" is text, 1 a number; an unquoted null, ~ or empty is CONF_NULL. False where ${ENV} was expanded */
     bool bad;                     /* a fault was reported here already: the loader passes it over, so that one fault is one message */
-    struct str text;              /* scalars: after ${ENV} */
+    struct str text;              /* scalars: after ${ENV}. A NUL follows it (and holds none), so that text.p is a word for conf_nearest or a path */
     struct conf_node **items;     /* lists: the elements; maps: the values */
     struct conf_node **keys;      /* maps: scalars, in order of the file */
     size_t n;
@@ -81,7 +81,7 @@ struct conf_field { /* a row; arrays of rows end with name NULL */
     bool required;
     const char *none;              /* DURATION, SIZE, INT: this word stands for FOREVER, or for the type's largest value ("none") */
     const struct conf_word *words; /* ENUM */
-    const struct conf_table *table; /* STRUCT, POINTER, STRUCTS, MAP */
+    const struct conf_table *table; /* STRUCT, POINTER, STRUCTS, MAP. CUSTOM: for the reference and the schema alone, which print a MAP of it */
     bool (*parse)(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at); /* CUSTOM: false after reporting */
     const char *shape;             /* CUSTOM: JSON Schema of what it takes, as text */
     const char *help;              /* one line, for the reference */

@@ -93,7 +93,8 @@ bool conf_expand(struct conf *c, struct conf_node *n, size_t *budget) {
         put(&c->arena, &o, value);
     }
     *budget -= o.n < *budget ? o.n : *budget;
-    n->text = (struct str){ o.p, o.n };
+    put(&c->arena, &o, (struct str){ "", 1 });
+    n->text = (struct str){ o.p, o.n - 1 };
     n->quoted = false;
     return true;
 }

@@ -36,7 +36,7 @@ static const char *type_name(enum conf_type type) {
 }
 
 static void print_type(FILE *to, const struct conf_tables *all, const struct conf_field *f) {
-    fputs(type_name(f->type), to);
+    fputs(type_name(f->type == CONF_CUSTOM && f->table ? CONF_MAP : f->type), to);
     if (f->type == CONF_ENUM) print_words(to, f->words);
     if (f->table) link_to(to, conf_table_id(all, f->table));
     if (f->none) fprintf(to, ", or `%s`", f->none);

@@ -105,8 +105,8 @@ static void type_enum(FILE *to, const struct conf_tables *all, const struct conf
     fputs("{ \"enum\": [", to);
     for (const struct conf_word *w = f->words; w->word; w++) fprintf(to, "%s\"%s\"", w == f->words ? "" : ", ", w->word);
     fputs("] }", to);
-    for (const struct conf_word *w = f->words; w->word; w++) /* true and 1 are words where the row says so, and other types in JSON */
-        if (strcmp(w->word, "true") == 0 || strcmp(w->word, "false") == 0) fprintf(to, ", { \"const\": %s }", w->word);
+    for (const struct conf_word *w = f->words; w->word; w++) /* 1.2 is a word where the row says so, and a number in JSON */
+        if (w->word[strspn(w->word, "0123456789.")] == '\0') fprintf(to, ", { \"const\": %s }", w->word);
 }
 static void type_structs(FILE *to, const struct conf_tables *all, const struct conf_field *f) {
     fputs("{ \"type\": \"array\", \"items\": ", to);
@@ -122,8 +122,8 @@ static void type_map(FILE *to, const struct conf_tables *all, const struct conf_
     fputs(" }", to);
 }
 static void type_custom(FILE *to, const struct conf_tables *all, const struct conf_field *f) {
-    (void)all;
-    fputs(f->shape ? f->shape : "true", to);
+    if (f->shape || !f->table) fputs(f->shape ? f->shape : "true", to);
+    else type_map(to, all, f);
 }
 
 static void (*const types[])(FILE *, const struct conf_tables *, const struct conf_field *) = {

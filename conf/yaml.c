@@ -100,6 +100,7 @@ static struct conf_node *new_node(struct build *b, enum conf_kind kind, yaml_mar
     struct conf_node *n = ARENA_NEW(&b->c->arena, struct conf_node);
     n->kind = kind;
     n->pos = pos_of(b, mark);
+    n->text = STR("");
     if (++b->nodes <= CONF_NODES_MAX) return n;
     conf_error(b->c, n->pos, NULL, "more than %u values in one file", CONF_NODES_MAX);
     return NULL;
@@ -119,7 +120,7 @@ static void check_scalar(struct build *b, struct conf_node *n, bool is_key) {
     if (n->text.n && memchr(n->text.p, 0, n->text.n)) {
         conf_error(b->c, n->pos, NULL, "a NUL byte in a value");
         n->bad = true;
-        n->text.n = 0;
+        n->text = STR("");
     }
     if (is_key || n->bad) return;
     if (!n->quoted && is_null(n->text)) n->kind = CONF_NULL;
@@ -129,8 +130,9 @@ static void check_scalar(struct build *b, struct conf_node *n, bool is_key) {
 static bool on_scalar(struct build *b, const yaml_event_t *e) {
     struct conf_node *n = new_node(b, CONF_SCALAR, e->start_mark);
     if (!n) return false;
-    struct str text = { (const char *)e->data.scalar.value, e->data.scalar.length };
-    n->text = arena_copy(&b->c->arena, text);
+    char *text = arena_bytes(&b->c->arena, e->data.scalar.length + 1); /* libyaml's has the NUL, too */
+    memcpy(text, e->data.scalar.value, e->data.scalar.length + 1);
+    n->text = (struct str){ text, e->data.scalar.length };
     n->quoted = e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     refuse_extras(b, n, e->data.scalar.anchor, e->data.scalar.tag);
     check_scalar(b, n, at_key(b));

@@ -58,6 +58,16 @@ static void scalars_keep_what_was_written(void **state) {
     conf_free(&c);
 }
 
+static void a_nul_follows_every_text(void **state) {
+    (void)state;
+    struct conf c;
+    struct conf_node *n = parse(&c, "[ a, 'b', \"${NAME}\", \"${EMPTY}\", \"\", { key: x } ]");
+    static const char *const texts[] = { "a", "b", "value", "", "" };
+    for (size_t i = 0; i < 5; i++) assert_string_equal(n->items[i]->text.p, texts[i]);
+    assert_string_equal(n->items[5]->keys[0]->text.p, "key");
+    conf_free(&c);
+}
+
 static void many_keys_and_items_stay_in_order(void **state) {
     (void)state;
     struct conf c;
@@ -224,6 +234,7 @@ int main(void) {
         cmocka_unit_test(every_node_knows_its_place),
         cmocka_unit_test(null_is_what_is_plain_and_empty),
         cmocka_unit_test(scalars_keep_what_was_written),
+        cmocka_unit_test(a_nul_follows_every_text),
         cmocka_unit_test(many_keys_and_items_stay_in_order),
         cmocka_unit_test(syntax_errors_have_a_place),
         cmocka_unit_test(bad_encodings_have_a_place),
