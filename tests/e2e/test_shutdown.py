@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How it stops: what is under way is finished, idle connections close, a second signal cuts."""
+import signal
+import time
+
+from harness import Gateway, Upstream, answering, expect, expect_between, expect_in, get, note, ok, serve, silent
+
+
+def late(seconds):
+    def handler(wire, message):
+        time.sleep(seconds)
+        wire.send(ok(message.target.encode()))
+    return handler
+
+
+def test_sigterm_idle():
+    """SIGTERM with nothing under way: idle connections of both sides close, exit 0 at once."""
+    with Upstream(answering(b"x")) as up, Gateway(up) as g:
+        c = g.connect()
+        c.send(get())
+        expect(c.answer().status, 200)
+        expect_between(g.stop(), 0, 3.0, "s until it ended")
+        c.expect_end("fin")
+        up.wait_end()
+
+
+def test_sigterm_drains():
+    """SIGTERM while a request is under way: it is answered, with Connection: close; no new connection is taken; then exit 0."""
+    with Upstream(serve(late(0.5))) as up, Gateway(up) as g:
+        c = g.connect()
+        c.send(get("/under-way"))
+        up.wait_requests(1)
+        g.signal()
+        time.sleep(0.2)
+        try:
+            other = g.connect()
+            other.send(get("/new"))
+            other.expect_end(within=2)
+        except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
+            pass
+        answer = c.answer()
+        expect((answer.status, answer.body, answer.get("connection")), (200, b"/under-way", "close"))
+        c.expect_end(within=2)
+        g.wait_exit(0)
+        expect([(l["path"], l["ending"]) for l in g.log(1)], [("/under-way", "completed")])
+
+
+def test_drain_time_over():
+    """What is not done within shutdown.drain ends: 503 shutdown, the upstream is told, exit 0."""
+    with Upstream(serve(silent)) as up, Gateway(up, more={"shutdown": {"drain": "400ms"}}) as g:
+        c = g.connect()
+        c.send(get())
+        up.wait_requests(1)
+        begun = time.monotonic()
+        g.signal()
+        answer = c.answer()
+        expect(answer.status, 503)
+        expect_between(time.monotonic() - begun, 0.35, 1.5, "s until the 503")
+        up.wait_end()
+        g.wait_exit(0)
+        expect(g.logged()["ending"], "shutdown")
+
+
+def test_second_sigterm():
+    """A second SIGTERM does not wait: what is under way is cut, and it stops at once."""
+    with Upstream(serve(silent)) as up, Gateway(up, more={"shutdown": {"drain": "30s"}}) as g:
+        c = g.connect()
+        c.send(get())
+        up.wait_requests(1)
+        g.signal()
+        time.sleep(0.3)
+        expect(g.process.poll(), None, "exit code after one SIGTERM")
+        begun = time.monotonic()
+        g.signal()
+        c.to_end()
+        g.wait_exit(g.process.wait(5))
+        expect_between(time.monotonic() - begun, 0, 1.5, "s until it stopped")
+        expect_in(g.exit_code, (0, 1))
+        note(f"exit {g.exit_code}")
+        up.wait_end()
+
+
+def test_sigint_is_the_same():
+    """Ctrl-C drains, too."""
+    with Upstream(serve(late(0.3))) as up, Gateway(up) as g:
+        c = g.connect()
+        c.send(get("/x"))
+        up.wait_requests(1)
+        g.signal(signal.SIGINT)
+        expect(c.answer().body, b"/x")
+        g.wait_exit(0)
+
+
+def test_sigterm_with_several_workers():
+    """Four workers drain side by side."""
+    with Upstream(serve(late(0.4))) as up, Gateway(up, workers=4) as g:
+        clients = [g.connect() for _ in range(20)]
+        for c in clients:
+            c.send(get("/x"))
+        up.wait_requests(20)
+        g.signal()
+        for c in clients:
+            expect(c.answer().body, b"/x")
+        g.wait_exit(0)
+        expect(len(g.log(20)), 20)
+
+
+def test_admin():
+    """/healthz and /readyz say 200, /metrics speaks Prometheus; while it drains /readyz says 503."""
+    with Upstream(serve(late(0.6))) as up, Gateway(up) as g:
+        expect(g.admin("/healthz").status, 200)
+        expect(g.admin("/readyz").status, 200)
+        metrics = g.admin("/metrics")
+        assert metrics.get("content-type").startswith("text/plain; version=0.0.4"), metrics.raw
+        assert b"# TYPE curfew_exchanges gauge" in metrics.body, metrics.body[:300]
+        expect(g.admin("/nothing").status, 404)
+        c = g.connect()
+        c.send(get("/x"))
+        up.wait_requests(1)
+        admin = g.connect("admin")
+        g.signal()
+        time.sleep(0.15)
+        admin.send(get("/readyz"))
+        expect_in(admin.answer().status, (503,))
+        expect(c.answer().body, b"/x")
+        g.wait_exit(0)
