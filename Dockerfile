@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# docker build -t curfew . && docker run -p 8080:8080 -v ./curfew.yaml:/etc/curfew/curfew.yaml:ro curfew
+FROM debian:12-slim AS build
+WORKDIR /src
+COPY deploy/need.sh deploy/need.sh
+RUN deploy/need.sh build
+COPY . .
+RUN make -j"$(nproc)" all && make install DESTDIR=/out PREFIX=/usr && strip /out/usr/bin/curfew
+
+FROM debian:12-slim
+COPY deploy/need.sh /tmp/need.sh
+RUN /tmp/need.sh run && rm -rf /tmp/need.sh /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
+ && useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin curfew
+COPY --from=build /out/usr/bin/curfew /usr/bin/curfew
+COPY deploy/curfew.yaml /etc/curfew/curfew.yaml
+USER 10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# Asks /healthz of the configuration's admin address.
+HEALTHCHECK --interval=10s --timeout=2s --start-period=2s CMD ["curfew", "healthcheck", "-c", "/etc/curfew/curfew.yaml"]
+# A configuration that is wrong is told on stderr, with its places, and the container does not start.
+ENTRYPOINT ["curfew"]
+CMD ["run", "-c", "/etc/curfew/curfew.yaml"]
