@@ -46,7 +46,7 @@ static bool is_query_name(struct str s) {
 
 static const char *name_fault(const struct dialect *d) {
     if (d->place == DIALECT_QUERY) return is_query_name(d->name) ? NULL : "the name is not one of a query parameter";
-    if (!is_token(d->name)) return "the name is not a token in lower case";
+    if (!is_lower_token(d->name)) return "the name is not a token in lower case";
     if (d->place == DIALECT_HEADER && token_of(d->name, name_hash(d->name)) != TOKEN_NONE) return "this header has a meaning of its own";
     return NULL;
 }
@@ -60,7 +60,7 @@ static const char *kind_fault(const struct dialect *d) {
     if (d->kind == DIALECT_PAIR && is_date(d) && d->companion.n == 0) return "a pair of dates needs a companion";
     if (d->place == DIALECT_PREFER && d->kind != DIALECT_RELATIVE) return "a preference is relative";
     if (d->companion.n && (d->kind != DIALECT_PAIR || d->place != DIALECT_HEADER)) return "only a header that is a pair has a companion";
-    if (d->companion.n && (!is_token(d->companion) || str_eq(d->companion, d->name))) return "the companion is not another header's name";
+    if (d->companion.n && (!is_lower_token(d->companion) || str_eq(d->companion, d->name))) return "the companion is not another header's name";
     if (d->companion.n && token_of(d->companion, name_hash(d->companion)) != TOKEN_NONE) return "the companion has a meaning of its own";
     if (d->advice && d->per_try) return "advice cannot bound a try";
     return NULL;

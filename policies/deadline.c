@@ -38,7 +38,8 @@ static bool may_have(const struct present *p, const struct dialect *d) {
     return false;
 }
 
-static span need_of(const struct deadline_policy *p) { return span_add(p->min, p->reserve); }
+/* Never nothing: what has expired is too little under any policy. */
+static span need_of(const struct deadline_policy *p) { return span_max(span_add(p->min, p->reserve), (span){ 1 }); }
 
 /* A per-try limit below min would only waste the try; advice that has run out is none. */
 static void ask(const struct deadline_policy *p, struct asked *a, const struct dialect *d, span left) {
