@@ -142,7 +142,7 @@ static const struct dialect *look_up(struct conf *c, const struct conf_ref *r, c
     struct keys keys = { c, set };
     const struct dialect *d = dialect_by_key(set, r->name);
     if (d) return d;
-    conf_error(c, r->at ? r->at->pos : (struct conf_pos){ 0 }, check_hint(c, "did you mean ", conf_nearest(r->name, next_key, &keys)),
+    conf_error(c, r->at ? r->at->pos : (struct conf_pos){ 0 }, check_meant(c, conf_nearest(r->name, next_key, &keys)),
                "there is no dialect %.*s", STR_ARG(r->name));
     return NULL;
 }
