@@ -252,7 +252,7 @@ static char *put_ending(char *at, const struct access_record *r) {
 }
 
 static char *put_deadline(char *at, const struct access_record *r) {
-    at = PUT_Z(at, "deadline_source", r->deadline_source, ROOM_SOURCE);
+    at = PUT_STR(at, "deadline_source", r->deadline_source, ROOM_SOURCE);
     at = PUT_MS(at, "deadline_in_ms", r->deadline_in);
     at = PUT_MS(at, "deadline_out_ms", r->deadline_out);
     at = PUT_MS(at, "left_ms", r->left);

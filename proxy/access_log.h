@@ -25,7 +25,7 @@ struct access_record { /* flat; every string is borrowed until access_log_write 
     enum ending ending;           /* `by` follows from it */
     const char *detail;           /* the fault's sentence */
     uint32_t wire;                /* the peer's own code; 0: none */
-    const char *deadline_source;  /* a dialect's key, "default", "max", "parent" */
+    struct str deadline_source;   /* a dialect's key, "default", "max", "parent" */
     span deadline_in;             /* what the client gave */
     span deadline_out;            /* what the upstream was told in the last attempt */
     span left;                    /* of the deadline at the end; may be negative */

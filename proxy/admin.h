@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// The admin address: /healthz /readyz /metrics /contexts /config. A thread and a loop of its own, so that it answers while workers are busy; it
+// reads counters only, and asks workers by mail for the rest.
+#ifndef CURFEW_PROXY_ADMIN_H
+#define CURFEW_PROXY_ADMIN_H
+#include "proxy/worker.h"
+
+/* False: the address cannot be had (said in the log). config->admin must be set. */
+bool admin_start(struct config *config, struct worker *workers, size_t n);
+void admin_stop(void); /* idempotent; after the workers returned */
+#endif

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// One try at an upstream: it waits for a place, sends the head with what is left, moves the request's body up, and passes the answer on. When its
+// context ends it is told by the policy's ladder; when it fails, the retry policy decides whether another follows or the exchange ends with its
+// outcome. Outcomes rise here and nowhere else.
+#include "proxy/exchange.h"
+#include "proxy/listener.h"
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+
+static struct attempt *attempt_of(struct leg *g) { return CONTAINER_OF(g, struct attempt, up); }
+static bool is_current(const struct attempt *a) { return a->x->attempt == a && !context_is_ended(&a->context); }
+
+/* ---- the end of an attempt ---------------------------------------------------------------------------------------------------------------- */
+/* It is over for good: nothing of it is left in a queue, on a wheel or on a connection. */
+static void attempt_close(struct attempt *a) {
+    struct exchange *x = a->x;
+    if (a->closed) return;
+    a->closed = true;
+    list_del(&a->node);
+    wheel_disarm(&x->w->wheel, &a->drain);
+    context_unhang(&a->on_end);
+    context_end(&a->context, ENDING_COMPLETED, 0);
+    context_close(&a->context);
+    if (x->attempt == a) x->attempt = NULL;
+    exchange_settle(x);
+}
+static void attempt_leave(struct attempt *a) { /* its leg is closed: the connection is free, or gone */
+    struct conn *c = a->conn;
+    leg_leave(&a->up);
+    a->conn = NULL;
+    if (c) upstream_release(c);
+}
+
+/* The kernel took nothing of it: also where the codec has given it out. */
+static bool never_left(const struct attempt *a, const struct fault *f) {
+    return f->unprocessed || (a->conn && a->conn->bytes_out == a->sent_at);
+}
+/* Semantics 5, "the stale connection": a reused connection that ended before a byte of the answer. */
+static bool is_stale(const struct attempt *a, const struct fault *f, bool unsent) {
+    const struct exchange *x = a->x;
+    if (!a->reused || a->head_seen || x->stale_used || f->why != ENDING_UPSTREAM_CLOSED) return false;
+    return unsent ? x->up.start == 0 : method_is_idempotent(x->request->method) && x->up.start == 0;
+}
+static void outcome(struct attempt *a, const struct fault *f, bool unsent, uint64_t bit) {
+    struct exchange *x = a->x;
+    const struct deadline_policy *d = &x->policy->deadline;
+    if (is_stale(a, f, unsent)) {
+        x->stale_used = true;
+        metric_inc(&x->w->metrics, METRIC_STALE_RETRIES);
+        x->attempt = NULL;
+        attempt_start(x, 0, true);
+        return;
+    }
+    struct retry_facts facts = { .outcome = f->why, .unprocessed = f->unprocessed || unsent, .replayable = x->up.start == 0 && x->answered == ANSWERED_NOT,
+                                 .context_live = !context_is_ended(&x->context), .made = (int64_t)x->tries - 1, .left = exchange_left(x),
+                                 .min = span_add(d->min, d->reserve) };
+    if (x->answered == ANSWERED_NOT && retry_decide(&x->policy->retry, &facts)) {
+        metric_inc(&x->w->metrics, METRIC_RETRIES);
+        x->attempt = NULL;
+        attempt_start(x, a->place.tried | bit, false);
+        return;
+    }
+    exchange_fail(x, f);
+}
+
+/* ---- being cancelled -------------------------------------------------------------------------------------------------------------------------- */
+static void on_drain_over(struct timer *t, instant now) {
+    (void)now;
+    struct attempt *a = CONTAINER_OF(t, struct attempt, drain);
+    leg_cancel(&a->up, a->x->context.ending, 0, CANCEL_BAND);
+}
+static void start_drain(struct attempt *a, span time, uint64_t bytes) {
+    a->draining = true;
+    a->drain_bytes = bytes;
+    a->drain.fire = on_drain_over;
+    wheel_arm(&a->x->w->wheel, &a->drain, instant_add(a->x->w->now, time));
+    leg_credit(&a->up, a->up.uncredited);
+}
+/* `none`: the upstream goes on; its answer is read and discarded, no longer than the request could have lasted. */
+static span rest_of_life(const struct exchange *x) {
+    const struct deadline_policy *d = &x->policy->deadline;
+    span left = instant_until(x->w->now, x->context.deadline);
+    return span_is_forever(left) || !span_is_positive(left) ? d->max : left;
+}
+/* The rungs in turn, until one is taken. */
+static enum cancel_level climb(struct attempt *a, enum ending why) {
+    const struct exchange *x = a->x;
+    const struct cancel_policy *p = &x->policy->cancel;
+    struct ladder l = cancel_ladder(p, a->conn->session.codec, why);
+    bool told = a->told.ns > 0;
+    for (size_t i = 0; i < l.n; i++) {
+        enum cancel_way want = cancel_way_of(l.rung[i]);
+        if (l.rung[i] == RUNG_NONE) break;
+        enum cancel_way did = leg_cancel(&a->up, why, x->context.wire, want);
+        if (did == CANCEL_DRAIN) start_drain(a, p->drain_limit.time, p->drain_limit.bytes);
+        if (did != CANCEL_NONE) return cancel_level_of(did, told);
+    }
+    if (!a->up.head_taken && leg_cancel(&a->up, why, 0, CANCEL_NONE) == CANCEL_WITHDRAWN) return LEVEL_WITHDRAWN;
+    start_drain(a, rest_of_life(x), UINT64_MAX);
+    return cancel_level_of(CANCEL_NONE, told);
+}
+static void on_attempt_end(struct hook *h, const struct context *c, enum ending own) {
+    (void)c;
+    struct attempt *a = CONTAINER_OF(h, struct attempt, on_end);
+    struct exchange *x = a->x;
+    bool mine = own == ENDING_DEADLINE && !context_is_ended(&x->context); /* per_try */
+    enum ending why = mine ? ENDING_TRY_TIMEOUT : x->context.ending;
+    enum cancel_level level = LEVEL_NOT_NEEDED;
+    if (upstream_leave(&a->place)) {
+        level = LEVEL_WITHDRAWN;
+    } else if (a->up.session && !a->draining) {
+        if (why == ENDING_COMPLETED) leg_cancel(&a->up, why, 0, CANCEL_BAND);
+        else level = climb(a, why);
+    }
+    if (level > x->level) x->level = level;
+    if (why != ENDING_COMPLETED) metrics_cancel(&x->w->metrics, why, level);
+    if (mine) {
+        struct fault f = { .why = why, .say = "the try took too long" };
+        outcome(a, &f, false, a->conn ? upstream_endpoint_bit(a->conn) : 0);
+    }
+    if (!a->up.session) attempt_close(a);
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------------------------------------ */
+static struct str peer_text(struct conn *c) {
+    if (c->peer_text[0]) return str_of(c->peer_text);
+    const struct sockaddr_in *v4 = (const void *)&c->peer;
+    const struct sockaddr_in6 *v6 = (const void *)&c->peer;
+    if (c->peer.ss_family == AF_INET) inet_ntop(AF_INET, &v4->sin_addr, c->peer_text, sizeof c->peer_text);
+    else if (c->peer.ss_family == AF_INET6) inet_ntop(AF_INET6, &v6->sin6_addr, c->peer_text, sizeof c->peer_text);
+    else memcpy(c->peer_text, "unix", 5);
+    return str_of(c->peer_text);
+}
+struct str exchange_peer_text(struct conn *c) { return peer_text(c); }
+/* The head for this attempt, and what is left in it. Not ENDING_NONE: there is too little. */
+static enum ending make_head(struct attempt *a, struct head **out) {
+    struct exchange *x = a->x;
+    struct head *up = head_clone(x->request, &x->arena);
+    const struct route *r = x->match.route;
+    route_rewrite(&x->match, &x->arena, up);
+    span left = exchange_left(x);
+    int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
+    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc, left, wall, up, &a->told);
+    if (refuse != ENDING_NONE) return refuse;
+    unsigned removed = fields_apply(&x->policy->context, up, x->listener->name, false);
+    if (removed) metric_add(&x->w->metrics, METRIC_CONTEXT_FIELDS_REMOVED, removed);
+    if (x->conn) {
+        struct forward_facts f = { .peer = peer_text(x->conn), .trusted = x->conn->session.trusted, .secure = x->conn->session.secure,
+                                   .version = x->request->version };
+        forward_apply(&x->policy->forward, &f, x->request, up);
+    }
+    if (r->host == HOST_UPSTREAM) up->authority = upstream_endpoint_host(a->conn);
+    route_edit_headers(&r->headers.request, up);
+    *out = up;
+    return ENDING_NONE;
+}
+static void on_ready(struct place *p, struct conn *c, bool reused) {
+    struct attempt *a = CONTAINER_OF(p, struct attempt, place);
+    struct exchange *x = a->x;
+    a->conn = c;
+    a->reused = reused;
+    a->sent_at = c->bytes_out;
+    x->sent_at = x->w->now;
+    x->endpoint = arena_copy(&x->arena, upstream_endpoint_text(c));
+    struct fault f = { .why = ENDING_NO_ROUTE, .status = 501, .say = "the upstream speaks a protocol that cannot carry this RPC" };
+    struct head *up = NULL;
+    if (c->session.codec->version >= x->rpc->wire_version) {
+        f = (struct fault){ .why = make_head(a, &up), .say = "too little was left to ask the upstream" };
+    }
+    if (f.why != ENDING_NONE) {
+        a->conn = NULL;
+        upstream_release(c);
+        exchange_fail(x, &f);
+        return;
+    }
+    x->told = a->told;
+    if (!span_is_forever(x->verdict.per_try)) context_limit(&a->context, instant_add(x->w->now, x->verdict.per_try), 0);
+    leg_join(&a->up, &c->session, &x->arena);
+    leg_begin(&a->up);
+    leg_send_head(&a->up, up);
+    attempt_ready(x);
+}
+static void on_fail(struct place *p, const struct fault *f) {
+    struct attempt *a = CONTAINER_OF(p, struct attempt, place);
+    struct fault copy = *f;
+    outcome(a, &copy, true, 0);
+    attempt_close(a);
+}
+static size_t leg_tail_max(void) {
+    size_t max = 0;
+    for (size_t i = 0; i < codec_count(); i++) {
+        if (codec_at(i)->leg_size > max) max = codec_at(i)->leg_size;
+    }
+    return max;
+}
+void attempt_start(struct exchange *x, uint64_t tried, bool fresh) {
+    struct attempt *a = arena_zalloc(&x->arena, sizeof *a + leg_tail_max());
+    a->x = x;
+    a->asked = x->w->now;
+    if (!x->asked_at.ns) x->asked_at = a->asked;
+    context_derive(&a->context, &x->context, x->w->now);
+    a->on_end.on_end = on_attempt_end;
+    context_hang(&a->context, &a->on_end);
+    list_push(&x->attempts, &a->node);
+    x->attempt = a;
+    x->tries += !fresh;
+    metric_inc(&x->w->metrics, METRIC_ATTEMPTS);
+    span left = exchange_left(x);
+    a->place = (struct place){ .deadline = instant_add(x->w->now, left), .fresh = fresh, .tried = tried, .on_ready = on_ready, .on_fail = on_fail };
+    upstream_ask(x->upstream, &a->place);
+}
+void attempt_ready(struct exchange *x) {
+    struct attempt *a = x->attempt;
+    if (!a || !a->up.session || a->draining) return;
+    if (x->up.complete && x->up.trailers) leg_send_trailers(&a->up, x->up.trailers);
+    if (x->up.complete || body_waiting(&x->up, a->offset) > 0) leg_ready(&a->up);
+}
+void attempt_credit(struct exchange *x, size_t n) {
+    struct attempt *a = x->attempt;
+    if (!a || !a->up.session || a->draining) return;
+    leg_credit(&a->up, n < a->up.uncredited ? n : a->up.uncredited);
+}
+
+/* ---- the upstream's events ---------------------------------------------------------------------------------------------------------------------- */
+static struct leg *on_open(struct session *s) {
+    (void)s;
+    return NULL;
+}
+static void on_head(struct leg *g, const struct head *h) {
+    struct attempt *a = attempt_of(g);
+    if (!h->interim) a->head_seen = true;
+    if (is_current(a) && !a->draining) exchange_answer_head(a->x, h);
+}
+static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
+    struct attempt *a = attempt_of(g);
+    leg_received(g, n);
+    if (is_current(a) && !a->draining && a->x->answered != ANSWERED_NOT) {
+        exchange_answer_body(a->x, p, n, copied);
+        return;
+    }
+    leg_credit(g, n);
+    a->drained += n;
+    if (a->draining && a->drained > a->drain_bytes) leg_cancel(g, a->x->context.ending, 0, CANCEL_BAND);
+}
+static void on_end(struct leg *g, const struct head *trailers) {
+    struct attempt *a = attempt_of(g);
+    struct exchange *x = a->x;
+    if (!is_current(a) || a->draining) return;
+    bool whole = x->up.complete && body_waiting(&x->up, a->offset) == 0;
+    exchange_answer_end(x, trailers);
+    /* It answered before it had the whole request: the upload stops here (trap T24). A tunnel's other direction goes on. */
+    if (!whole && x->answer && x->answer->body != BODY_TUNNEL) leg_cancel(g, ENDING_COMPLETED, 0, CANCEL_BAND);
+}
+static void on_closed(struct leg *g, const struct fault *f) {
+    struct attempt *a = attempt_of(g);
+    struct exchange *x = a->x;
+    bool current = is_current(a) && !a->draining;
+    static const struct fault cut = { .why = ENDING_UPSTREAM_CLOSED, .say = "the upstream closed its connection before its answer was complete" };
+    if (!f && current && x->answered != ANSWERED_WHOLE) f = &cut;
+    bool unsent = f && never_left(a, f);
+    uint64_t bit = a->conn ? upstream_endpoint_bit(a->conn) : 0;
+    attempt_leave(a);
+    if (f && current && x->answered != ANSWERED_WHOLE) {
+        struct fault copy = *f;
+        outcome(a, &copy, unsent, bit);
+    }
+    /* Its context's hook may still be due in this turn: then it closes the attempt. */
+    if (!context_is_ended(&a->context) || !list_is_linked(&a->on_end.node)) attempt_close(a);
+}
+static void pull(struct leg *g, size_t max, struct pulled *v) {
+    struct attempt *a = attempt_of(g);
+    if (a->draining || context_is_ended(&a->context)) {
+        *v = (struct pulled){ .nv = 0 };
+        return;
+    }
+    body_peek(&a->x->up, a->offset, max, v);
+    a->offset += v->bytes;
+}
+static void pulled(struct leg *g, size_t n) {
+    struct attempt *a = attempt_of(g);
+    struct exchange *x = a->x;
+    if (x->attempt != a || context_is_ended(&x->context)) return;
+    x->moved = x->w->now;
+    if (x->keep && x->up.end > x->policy->retry.buffer) x->keep = false; /* past the bound the request is not repeatable */
+    if (!x->keep && a->offset <= x->up.end) body_drop(&x->up, a->offset);
+    leg_credit(&x->leg, n < x->leg.uncredited ? n : x->leg.uncredited);
+}
+static void on_slots(struct session *s) { upstream_slots(conn_of(s)); }
+static void on_half_close(struct leg *g) { (void)g; }
+static void on_named(struct session *s, struct str key) { (void)s, (void)key; }
+static void on_goaway(struct session *s, const struct fault *f) {
+    (void)f;
+    upstream_slots(conn_of(s));
+}
+static void on_fault(struct session *s, const struct fault *f) {
+    log_debug("upstream", "%.*s: %s", STR_ARG(upstream_endpoint_text(conn_of(s))), f->say ? f->say : ending_name(f->why));
+}
+const struct codec_events exchange_up_events = {
+    .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_half_close = on_half_close,
+    .on_closed = on_closed, .on_named = on_named, .on_goaway = on_goaway, .on_fault = on_fault, .pull = pull, .pulled = pulled,
+};

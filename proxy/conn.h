@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// A connection: a socket, maybe TLS, and the session of the codec that speaks on it. It moves bytes between the three, once a turn each way,
+// keeps what one of them did not take, watches for the peer's leaving, and closes so that what was said arrives. It knows no protocol.
+//
+//   event ─→ conn_note ─→ worker's ready list ─→ conn_serve: recv to EAGAIN ─→ codec.feed ─→ events
+//   Q entries ─→ conn_touch ─→ worker's touched list ─→ conn_write: codec.output ─→ one send ─→ events.pulled
+//
+// States: OPENING (TCP or TLS under way, or its protocol not known yet) → OPEN → FLUSHING (says the rest, then FIN) → LINGERING (discards
+// input, so that what was said survives) → DEAD (unwatched; freed at the end of the turn). Nothing is freed earlier.
+#ifndef CURFEW_PROXY_CONN_H
+#define CURFEW_PROXY_CONN_H
+#include "codecs/codec.h"
+#include "core/buffer.h"
+#include "proxy/os.h"
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+struct worker;
+struct tls;
+struct listener_conf;
+#define CONN_READ_SHARE (1u << 20)  /* bytes that one connection may be read in one turn: a fast sender starves nobody */
+#define CONN_KEPT_MAX (192u << 10)  /* input that a codec does not take yet (a head under way, pipelined requests); past it we stop reading */
+#define BODY_WINDOW (128u << 10)    /* bytes of a body that may wait for the other side, before its sender is no longer read (FLOW_SESSION) */
+#define LINGER_BYTES (1u << 20)     /* discarded after our FIN at most */
+
+enum conn_state { CONN_OPENING, CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_DEAD };
+struct conn_owner { /* who made the connection; NULL entries are skipped */
+    void (*on_open)(struct conn *c);                            /* up: connected (and handshaken); the session is open. */
+    void (*on_gone)(struct conn *c, const struct fault *f);     /* it can serve nobody any more; legs were closed before. Once. f NULL: in good order */
+    void (*on_freed)(struct conn *c);                           /* its memory goes right after this */
+};
+struct conn_times { span opening, header, idle, write, linger; }; /* FOREVER: none */
+
+struct conn {
+    struct worker *w;                   /* borrowed */
+    int fd;
+    uint8_t state;                      /* enum conn_state */
+    bool readable, writable;            /* since the last EAGAIN */
+    bool fin;                           /* the peer's FIN was seen */
+    bool fin_read;                      /* ... and all bytes before it were read */
+    bool error_seen;                    /* the socket reported an error: the next turn of conn_serve takes it */
+    bool paused;                        /* not read: a body waits for the other side, or too much input is kept */
+    bool connected;                     /* up: TCP is established */
+    bool feeding;                       /* inside conn_feed_kept */
+    bool session_open;                  /* codec.open was called: codec.close is owed */
+    bool on_beat;                       /* waits for the beat */
+    bool half_closed;                   /* our FIN was sent */
+    bool gone_said;
+    bool unread;                        /* closing with input that nobody will read: linger */
+    struct tls *tls;                    /* owned; NULL: cleartext */
+    const struct codec_events *ev;      /* for the session once it is known */
+    const struct conn_owner *owner;
+    void *owner_data;                   /* borrowed: endpoint, listener */
+    void *const *options;               /* borrowed: options by codec_index; NULL where none */
+    struct conn_times times;
+    struct event event;
+    struct list node;                   /* the owner's list */
+    struct list all;                    /* the worker's connections */
+    struct list ready, touched, reap;   /* the worker's lists */
+    struct buffer in;                   /* input the codec has not used */
+    struct buffer backlog;              /* output the socket refused */
+    struct timer timer;
+    instant since;                      /* entered this state; open: the last time it became idle, or began a request */
+    instant moved;                      /* the last time the socket took bytes */
+    uint64_t bytes_in, bytes_out;       /* taken by or given by the kernel */
+    size_t lingered;
+    uint64_t served;                    /* legs that were given it: for the owner */
+    size_t last_read;                   /* bytes of the last turn's reading: bulk or not */
+    struct sockaddr_storage peer;
+    socklen_t peer_len;
+    char peer_text[48];                 /* made when first asked for; empty: not yet */
+    struct session session;             /* last: the codec's tail follows. session.codec NULL: not known yet */
+};
+
+/* A client's connection that was accepted. codec NULL: told apart by ALPN or the first bytes. tls: owned from here; NULL: cleartext. */
+struct conn *conn_accepted(struct worker *w, int fd, struct tls *tls, const struct codec *codec, const struct codec_events *ev,
+                           const struct conn_owner *owner, void *owner_data, void *const *options, const struct conn_times *times,
+                           const struct sockaddr_storage *peer, socklen_t peer_len, bool trusted);
+/* A connection to an upstream, under way; on_open or on_gone follows, never inside this call, except that NULL is returned, with *err a
+ * positive errno, where the system refuses at once. codec NULL: by ALPN, else the default. make_tls: called with the descriptor; NULL: cleartext */
+struct conn *conn_connect(struct worker *w, const struct sockaddr *to, socklen_t len, struct tls *(*make_tls)(int fd, void *arg), void *arg,
+                          const struct codec *codec, const struct codec_events *ev, const struct conn_owner *owner, void *owner_data,
+                          void *const *options, const struct conn_times *times, int *err);
+
+static inline struct conn *conn_of(struct session *s) { return CONTAINER_OF(s, struct conn, session); }
+/* The system's word of it: enum os_what, or-ed. Only notes; the turn serves it. */
+void conn_note(struct conn *c, unsigned what);
+/* The turn's entries, for worker.c. */
+void conn_serve(struct conn *c);
+void conn_write(struct conn *c);
+void conn_free(struct conn *c);
+/* After any entry of its codec: puts the session on the turn's lists as it wishes. */
+void conn_touch(struct conn *c);
+/* Flush, FIN, linger where input was not read, close. Legs must be closed or closing. Idempotent. */
+void conn_close(struct conn *c);
+/* The connection is lost, or to be dropped with RST (reset): legs hear of f, then it is dead. */
+void conn_lose(struct conn *c, const struct fault *f, bool reset);
+/* No new legs; closes when idle. final: at once where idle. */
+void conn_shutdown(struct conn *c, bool final);
+static inline bool conn_is_dead(const struct conn *c) { return c->state == CONN_DEAD; }
+
+/* ---- legs: the Q entries with the book-keeping of the core around them; no effect on a leg that is closed --------------------------- */
+void leg_join(struct leg *g, struct session *s, struct arena *a);  /* counts it live; up: before begin */
+void leg_begin(struct leg *g);
+void leg_send_head(struct leg *g, const struct head *h);
+void leg_ready(struct leg *g);
+void leg_send_trailers(struct leg *g, const struct head *trailers);
+void leg_credit(struct leg *g, size_t n);
+enum cancel_way leg_cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want);
+/* From on_body: counts what was given; pauses the connection where its flow is the session's. */
+void leg_received(struct leg *g, size_t n);
+/* From on_closed: takes the leg off its session. */
+void leg_leave(struct leg *g);
+#endif

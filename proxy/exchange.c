@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client's side of an exchange and its way through the steps: see exchange.h. Attempts at upstreams are attempt.c.
+#include "proxy/exchange.h"
+#include "proxy/listener.h"
+#include <assert.h>
+
+static void exchange_run(struct exchange *x);
+
+/* ---- life ----------------------------------------------------------------------------------------------------------------------------- */
+static struct exchange *exchange_of(struct leg *g) { return CONTAINER_OF(g, struct exchange, leg); }
+static void on_ended(struct hook *h, const struct context *c, enum ending why);
+static void on_to_head(struct timer *t, instant now);
+static void on_idle(struct timer *t, instant now);
+
+static struct leg *on_open(struct session *s) {
+    struct conn *c = conn_of(s);
+    struct worker *w = c->w;
+    struct arena a;
+    arena_init(&a, &w->arenas);
+    struct exchange *x = arena_zalloc(&a, sizeof *x + s->codec->leg_size);
+    x->arena = a;
+    x->w = w;
+    x->conn = c;
+    x->listener = listener_of(c);
+    x->begun = x->moved = w->now;
+    x->policy = &w->config->policies.v[0];
+    x->outcome.grpc = -1;
+    x->to_head.fire = on_to_head;
+    x->idle.fire = on_idle;
+    list_init(&x->attempts);
+    body_init(&x->up, &w->chunks);
+    body_init(&x->down, &w->chunks);
+    context_begin(&w->contexts, &x->context, w->now);
+    x->on_end.on_end = on_ended;
+    context_hang(&x->context, &x->on_end);
+    list_push(&w->exchanges, &x->node);
+    w->nexchanges++;
+    metric_inc(&w->metrics, METRIC_EXCHANGES_LIVE);
+    leg_join(&x->leg, s, &x->arena);
+    return &x->leg;
+}
+void exchange_free(struct exchange *x) {
+    struct worker *w = x->w;
+    list_del(&x->node);
+    body_clear(&x->up);
+    body_clear(&x->down);
+    w->nexchanges--;
+    struct arena a = x->arena; /* x itself is in it */
+    arena_clear(&a);
+}
+
+/* ---- time ----------------------------------------------------------------------------------------------------------------------------------- */
+span exchange_left(const struct exchange *x) {
+    span left = instant_until(x->w->now, x->context.deadline);
+    if (timer_is_armed(&x->to_head)) return span_min(left, instant_until(x->w->now, x->to_head.at));
+    return x->answered == ANSWERED_NOT ? span_min(left, x->to_head_left) : left;
+}
+static void on_to_head(struct timer *t, instant now) {
+    (void)now;
+    struct exchange *x = CONTAINER_OF(t, struct exchange, to_head);
+    x->to_head_left = span_ns(0);
+    context_end(&x->context, ENDING_DEADLINE, 0);
+}
+/* The default deadline is paused while the request's body still arrives (semantics 2.4). */
+static void to_head_run(struct exchange *x) {
+    if (!x->verdict.enforce || span_is_forever(x->to_head_left) || x->answered != ANSWERED_NOT || !x->up.complete) return;
+    wheel_arm(&x->w->wheel, &x->to_head, instant_add(x->w->now, x->to_head_left));
+}
+static void idle_run(struct exchange *x) {
+    x->moved = x->w->now;
+    if (!timer_is_armed(&x->idle)) wheel_arm(&x->w->wheel, &x->idle, instant_add(x->moved, x->verdict.idle));
+}
+/* Whom the exchange waits for, and how long that may last. */
+struct patience { span limit; enum ending why; const char *say; };
+static struct patience patience_of(const struct exchange *x) {
+    const struct listener_conf *l = x->listener->conf;
+    const struct attempt *a = x->attempt;
+    if (body_waiting(&x->down, x->down_offset) > 0) {
+        return (struct patience){ l->timeouts.write, ENDING_CLIENT_STALLED, "the client took no bytes of the answer" };
+    }
+    if (!x->up.complete && x->answered != ANSWERED_WHOLE && (!a || body_waiting(&x->up, a->offset) == 0) &&
+        x->request->body != BODY_TUNNEL && !str_eq(x->request->protocol, STR("websocket"))) {
+        return (struct patience){ l->timeouts.body, ENDING_CLIENT_TIMEOUT, "the request's body did not arrive in time" };
+    }
+    bool waits = x->answered == ANSWERED_HEAD || (a && a->conn && body_waiting(&x->up, a->offset) > 0) || span_is_forever(x->to_head_left);
+    return (struct patience){ waits ? x->verdict.idle : SPAN_FOREVER, ENDING_UPSTREAM_IDLE, "no byte of a body moved in time" };
+}
+static void on_idle(struct timer *t, instant now) {
+    struct exchange *x = CONTAINER_OF(t, struct exchange, idle);
+    if (context_is_ended(&x->context)) { /* the afterlife of an answer that was to be delivered before the cut */
+        leg_cancel(&x->leg, x->context.ending, x->context.wire, CANCEL_BAND);
+        return;
+    }
+    struct patience p = patience_of(x);
+    if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce) return;
+    instant due = instant_add(x->moved, p.limit);
+    if (instant_before(now, due)) {
+        wheel_arm(&x->w->wheel, t, instant_is_never(due) ? instant_add(now, x->verdict.idle) : due);
+        return;
+    }
+    struct fault f = { .why = p.why, .say = p.say };
+    exchange_fail(x, &f);
+}
+
+/* ---- answers of our own ------------------------------------------------------------------------------------------------------------------ */
+/* An answer that is complete while the request still comes: the rest of the upload is not wanted (RFC 9112 9.3, trap T24). */
+static void finish_answer(struct exchange *x) {
+    x->answered = ANSWERED_WHOLE;
+    x->down.complete = true;
+    leg_ready(&x->leg);
+    if (!x->up.complete) leg_cancel(&x->leg, ENDING_COMPLETED, 0, CANCEL_DRAIN);
+}
+static void send_local(struct exchange *x, struct head *h, struct str body) {
+    if (!x->leg.session) return;
+    x->local = true;
+    x->status = h->status;
+    if (!x->answered_at.ns) x->answered_at = x->w->now;
+    head_add_hashed(h, STR("date"), name_hash(STR("date")), TOKEN_DATE, arena_copy(&x->arena, worker_date(x->w)));
+    leg_send_head(&x->leg, h);
+    body_push(&x->down, (const uint8_t *)body.p, body.n, NULL);
+    finish_answer(x);
+}
+static struct rpc_answer answer_for(struct exchange *x, enum ending why) {
+    struct rpc_answer a = { 0 };
+    answer_decide(&x->policy->answer, why, x->fault.status, x->fault.say, &a);
+    a.head_request = str_eq(x->request->method, STR("HEAD"));
+    return a;
+}
+/* What a client that still waits is told. */
+static void answer_ending(struct exchange *x, enum ending why) {
+    struct rpc_answer what = answer_for(x, why);
+    struct head *h = ARENA_NEW(&x->arena, struct head);
+    struct str body = { 0 };
+    if (x->answered == ANSWERED_NOT) {
+        x->rpc->answer(&x->arena, &what, x->request, h, &body);
+        x->outcome.grpc = strcmp(x->rpc->family, "grpc") == 0 ? (int16_t)what.grpc : (int16_t)-1;
+        send_local(x, h, body);
+    } else if (x->rpc->answer_late && x->rpc->answer_late(&x->arena, &what, x->leg.out_aligned, h, &body)) {
+        body_push(&x->down, (const uint8_t *)body.p, body.n, NULL);
+        leg_send_trailers(&x->leg, h);
+        finish_answer(x);
+    } else if (ending_rows[why].side == ENDING_SIDE_UPSTREAM && body_waiting(&x->down, x->down_offset) > 0) {
+        x->cut_pending = true; /* what was received is delivered first (semantics 4); bounded by the write timeout */
+        wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.write));
+    } else {
+        leg_cancel(&x->leg, why, x->context.wire, CANCEL_BAND);
+    }
+}
+
+/* ---- the ending ------------------------------------------------------------------------------------------------------------------------------- */
+void exchange_fail(struct exchange *x, const struct fault *f) {
+    if (context_is_ended(&x->context)) return;
+    x->fault = *f;
+    context_end(&x->context, f->why, f->wire);
+}
+static void fail(struct exchange *x, enum ending why, uint16_t status, const char *say) {
+    struct fault f = { .why = why, .status = status, .say = say };
+    exchange_fail(x, &f);
+}
+static void on_ended(struct hook *h, const struct context *c, enum ending why) {
+    (void)c;
+    struct exchange *x = CONTAINER_OF(h, struct exchange, on_end);
+    wheel_disarm(&x->w->wheel, &x->to_head);
+    wheel_disarm(&x->w->wheel, &x->idle);
+    x->ended_at = x->w->now;
+    if (why == ENDING_DEADLINE && !instant_is_never(x->context.deadline)) {
+        metrics_lateness(&x->w->metrics, instant_until(x->context.deadline, x->w->now));
+    }
+    body_clear(&x->up);
+    if (x->leg.session && why != ENDING_COMPLETED && x->answered != ANSWERED_WHOLE) {
+        if (ending_rows[why].http > ENDING_CUT && x->rpc) answer_ending(x, why);
+        else leg_cancel(&x->leg, why, x->context.wire, CANCEL_BAND);
+    }
+    exchange_settle(x);
+}
+void exchange_settle(struct exchange *x) {
+    if (x->step == STEP_finish || !context_is_ended(&x->context) || list_is_linked(&x->on_end.node) || x->leg.session ||
+        !list_is_empty(&x->attempts)) {
+        return;
+    }
+    x->step = STEP_finish;
+    exchange_run(x);
+}
+/* The client is gone, or says so: whether that ends the work is the policy's word. */
+static void client_left(struct exchange *x, const struct fault *f) {
+    if (context_is_ended(&x->context)) return;
+    enum ending why = f->why;
+    if (why == ENDING_CLIENT_RESET || why == ENDING_CLIENT_CLOSED) {
+        instant deadline = x->verdict.client_set ? x->verdict.total : INSTANT_NEVER;
+        why = cancel_client_ending(why, x->w->now, deadline, x->policy->deadline.grace);
+        if (x->policy->cancel.client_gone == GONE_IGNORE && x->attempt && x->attempt->conn && x->up.complete) {
+            x->left_why = why;
+            x->discard = true;
+            body_clear(&x->down);
+            attempt_credit(x, SIZE_MAX);
+            return;
+        }
+    }
+    x->fault = *f;
+    x->fault.why = why;
+    context_end(&x->context, why, f->wire);
+}
+
+/* ---- the client's events --------------------------------------------------------------------------------------------------------------------------- */
+static void on_head(struct leg *g, const struct head *h) {
+    struct exchange *x = exchange_of(g);
+    x->request = h;
+    x->up.complete = h->body == BODY_NONE && str_is_empty(h->protocol);
+    x->step = STEP_decide;
+    exchange_run(x);
+}
+static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
+    struct exchange *x = exchange_of(g);
+    leg_received(g, n);
+    if (context_is_ended(&x->context) || x->answered == ANSWERED_WHOLE) { /* nobody wants it */
+        leg_credit(g, n);
+        return;
+    }
+    x->moved = x->w->now;
+    body_push(&x->up, p, n, copied || x->keep || !x->attempt ? NULL : &x->w->borrowers);
+    attempt_ready(x);
+}
+static void on_end(struct leg *g, const struct head *trailers) {
+    struct exchange *x = exchange_of(g);
+    if (x->up.complete) return;
+    x->up.complete = true;
+    x->up.trailers = trailers;
+    x->moved = x->w->now;
+    if (context_is_ended(&x->context)) return;
+    to_head_run(x);
+    attempt_ready(x);
+}
+static void on_half_close(struct leg *g) {
+    struct exchange *x = exchange_of(g);
+    static const struct fault closed = { .why = ENDING_CLIENT_CLOSED, .say = "the client closed its connection" };
+    if (x->request && cancel_fin_is_gone(&x->policy->cancel, x->request)) {
+        client_left(x, &closed);
+        if (x->discard) leg_cancel(g, ENDING_CLIENT_CLOSED, 0, CANCEL_BAND);
+    }
+}
+static void on_closed(struct leg *g, const struct fault *f) {
+    struct exchange *x = exchange_of(g);
+    leg_leave(g);
+    x->conn = NULL;
+    if (f) {
+        client_left(x, f);
+    } else if (x->answered == ANSWERED_WHOLE && x->attempt == NULL) {
+        context_end(&x->context, ENDING_COMPLETED, 0);
+    } else if (x->answered == ANSWERED_WHOLE) {
+        /* The upload was cut short by an early answer: the attempt hears of it as of any ending. */
+        context_end(&x->context, ENDING_COMPLETED, 0);
+    } else {
+        static const struct fault closed = { .why = ENDING_CLIENT_CLOSED, .say = "the client closed its connection" };
+        client_left(x, &closed);
+    }
+    exchange_settle(x);
+}
+static void pull(struct leg *g, size_t max, struct pulled *v) {
+    struct exchange *x = exchange_of(g);
+    body_peek(&x->down, x->down_offset, max, v);
+    x->down_offset += v->bytes;
+}
+static void pulled(struct leg *g, size_t n) {
+    struct exchange *x = exchange_of(g);
+    x->down_bytes += n;
+    x->moved = x->w->now;
+    if (x->discard) return;
+    body_drop(&x->down, x->down_offset);
+    attempt_credit(x, n);
+    if (x->cut_pending && body_waiting(&x->down, x->down_offset) == 0) {
+        x->cut_pending = false;
+        leg_cancel(g, x->context.ending, x->context.wire, CANCEL_BAND);
+    }
+}
+static void on_slots(struct session *s) { (void)s; }
+static void on_named(struct session *s, struct str key) { (void)s, (void)key; }
+static void on_goaway(struct session *s, const struct fault *f) { (void)s, (void)f; }
+static void on_fault(struct session *s, const struct fault *f) {
+    struct conn *c = conn_of(s);
+    c->unread = true;
+    if (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT) metrics_request(&c->w->metrics, f->why);
+    log_debug("client", "%s", f->say ? f->say : ending_name(f->why));
+}
+const struct codec_events exchange_down_events = {
+    .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_half_close = on_half_close,
+    .on_closed = on_closed, .on_named = on_named, .on_goaway = on_goaway, .on_fault = on_fault, .pull = pull, .pulled = pulled,
+};
+
+/* ---- the answer ------------------------------------------------------------------------------------------------------------------------------------- */
+void exchange_answer_head(struct exchange *x, const struct head *h) {
+    if (h->interim) {
+        /* RFC 9110 15.2: not to a client of HTTP/1.0. It stops no timer and begins no answer (trap T19). */
+        if (x->answered == ANSWERED_NOT && x->request->version >= 11 && !x->discard) leg_send_head(&x->leg, h);
+        return;
+    }
+    wheel_disarm(&x->w->wheel, &x->to_head);
+    x->answered = ANSWERED_HEAD;
+    x->answered_at = x->moved = x->w->now;
+    x->answer = h;
+    x->status = h->status;
+    if (x->discard) return;
+    struct head *down = head_clone(h, &x->arena);
+    if (!head_find(down, TOKEN_DATE)) { /* RFC 9110 6.6.1 */
+        head_add_hashed(down, STR("date"), name_hash(STR("date")), TOKEN_DATE, arena_copy(&x->arena, worker_date(x->w)));
+    }
+    forward_answer(&x->policy->forward, h->version, down);
+    route_edit_headers(&x->match.route->headers.answer, down);
+    leg_send_head(&x->leg, down);
+    if (h->body != BODY_NONE && !str_eq(x->request->method, STR("HEAD"))) idle_run(x);
+}
+void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied) {
+    x->moved = x->w->now;
+    if (x->discard) {
+        attempt_credit(x, n);
+        return;
+    }
+    body_push(&x->down, p, n, copied ? NULL : &x->w->borrowers);
+    leg_ready(&x->leg);
+}
+void exchange_answer_end(struct exchange *x, const struct head *trailers) {
+    if (x->rpc->outcome && x->answer) x->rpc->outcome(x->answer, trailers, &x->outcome);
+    if (trailers && !x->discard) leg_send_trailers(&x->leg, trailers);
+    if (!x->discard) {
+        finish_answer(x);
+        return;
+    }
+    x->answered = ANSWERED_WHOLE;
+    context_end(&x->context, x->left_why, 0);
+}
+
+/* ---- steps --------------------------------------------------------------------------------------------------------------------------------------------- */
+enum flow { FLOW_MORE, FLOW_WAIT };
+
+static enum flow step_read_head(struct exchange *x) {
+    (void)x;
+    return FLOW_WAIT;
+}
+static void limit(struct exchange *x) {
+    const struct deadline_verdict *v = &x->verdict;
+    struct worker_metrics *m = &x->w->metrics;
+    if (v->client_set) metric_inc(m, METRIC_DEADLINES);
+    if (v->malformed) metric_add(m, METRIC_DEADLINES_MALFORMED, v->malformed);
+    if (v->dropped_untrusted) metric_add(m, METRIC_DEADLINES_UNTRUSTED, v->dropped_untrusted);
+    if (v->would_refuse != ENDING_NONE) metrics_would(m, v->would_refuse);
+    x->to_head_left = v->to_head;
+    if (!v->enforce) return;
+    if (!instant_is_never(v->total)) context_limit(&x->context, v->total, v->source ? v->source->index : 0);
+    to_head_run(x);
+    if (!x->up.complete || span_is_forever(v->to_head)) idle_run(x);
+}
+static void decide_deadline(struct exchange *x) {
+    struct deadline_facts f = { .head = x->request, .rpc = x->rpc, .dialects = &x->w->config->dialects, .trusted = x->conn->session.trusted,
+                                .now = x->w->now, .wall_ns = worker_wall(x->w), .parent = INSTANT_NEVER };
+    deadline_decide(&x->policy->deadline, &f, &x->verdict);
+    limit(x);
+}
+/* By weight, along a low-discrepancy sequence (golden ratio): shares hold over any stretch, and no randomness needs explaining. */
+static struct upstream *choose_upstream(struct exchange *x, const struct route *r) {
+    if (r->upstream_index != SIZE_MAX) return x->w->upstreams[r->upstream_index];
+    uint64_t at = (uint64_t)(uint32_t)(x->w->drawn++ * UINT32_C(2654435769)) * r->weight_total >> 32;
+    size_t i = 0;
+    while (i + 1 < r->nweighted && at >= r->weighted_upto[i]) i++;
+    return x->w->upstreams[r->weighted_index[i]];
+}
+static bool answer_here(struct exchange *x) {
+    const struct route *r = x->match.route;
+    if (!r->answer && !r->redirect) return false;
+    struct head *h = ARENA_NEW(&x->arena, struct head);
+    head_init(h, &x->arena, false);
+    struct str body = { 0 };
+    if (r->answer) {
+        body = r->answer->body;
+        h->status = (uint16_t)r->answer->status;
+        if (body.n) head_add(h, STR("content-type"), r->answer->content_type);
+    } else {
+        h->status = (uint16_t)r->redirect->status;
+        head_add(h, STR("location"), route_location(&x->match, x->request, x->conn->session.secure, &x->arena));
+    }
+    h->body = BODY_LENGTH;
+    h->length = body.n;
+    route_edit_headers(&r->headers.answer, h);
+    if (str_eq(x->request->method, STR("HEAD"))) body.n = 0;
+    send_local(x, h, body);
+    return true;
+}
+static enum flow step_decide(struct exchange *x) {
+    const struct head *h = x->request;
+    const struct config *conf = x->w->config;
+    x->begun = x->moved = x->w->now; /* the clock starts with the complete head (semantics 2.1) */
+    x->wall_ns = worker_wall(x->w);
+    x->client = arena_copy(&x->arena, exchange_peer_text(x->conn));
+    x->rpc = rpc_recognise(h);
+    x->verdict.idle = x->verdict.to_head = x->to_head_left = SPAN_FOREVER;
+    x->verdict.total = INSTANT_NEVER;
+    x->verdict.source_name = STR("none");
+    x->step = STEP_relay;
+    bool bad = false;
+    if (h->version < x->rpc->wire_version) {
+        fail(x, ENDING_NO_ROUTE, 501, "this RPC protocol needs HTTP/2");
+    } else if (str_eq(h->method, STR("CONNECT"))) {
+        fail(x, ENDING_NO_ROUTE, 501, "CONNECT is not carried");
+    } else if (!route_match(conf->routes.v, conf->routes.n, h, x->rpc, &x->arena, &x->match, &bad)) {
+        if (bad) fail(x, ENDING_CLIENT_ERROR, 400, "the path is malformed");
+        else fail(x, ENDING_NO_ROUTE, 404, "no route matches");
+    } else {
+        x->policy = x->match.route->use;
+        decide_deadline(x);
+        if (x->verdict.refuse != ENDING_NONE) {
+            fail(x, x->verdict.refuse, 0, x->verdict.say);
+        } else if (!answer_here(x)) {
+            x->step = STEP_ask;
+            return FLOW_MORE;
+        }
+    }
+    return FLOW_WAIT;
+}
+static enum flow step_ask(struct exchange *x) {
+    x->step = STEP_relay;
+    x->upstream = choose_upstream(x, x->match.route);
+    const struct upstream_conf *u = upstream_conf_of(x->upstream);
+    if (u->codec && u->codec->version < x->rpc->wire_version) {
+        fail(x, ENDING_NO_ROUTE, 501, "the upstream speaks a protocol that cannot carry this RPC");
+        return FLOW_WAIT;
+    }
+    x->keep = !x->up.complete && x->policy->retry.buffer > 0 && str_is_empty(x->request->protocol);
+    attempt_start(x, 0, false);
+    return FLOW_WAIT;
+}
+static enum flow step_relay(struct exchange *x) {
+    (void)x;
+    return FLOW_WAIT;
+}
+static enum flow step_finish(struct exchange *x) {
+    struct worker *w = x->w;
+    wheel_disarm(&w->wheel, &x->idle);
+    metrics_request(&w->metrics, x->context.ending);
+    metric_dec(&w->metrics, METRIC_EXCHANGES_LIVE);
+    exchange_log(x);
+    context_close(&x->context);
+    list_del(&x->node);
+    list_push(&w->finished, &x->node);
+    return FLOW_WAIT;
+}
+struct step { const char *name; enum flow (*run)(struct exchange *x); };
+static const struct step steps[STEPS] = {
+#define STEP(n) [STEP_##n] = { #n, step_##n },
+    EXCHANGE_STEPS
+#undef STEP
+};
+static void exchange_run(struct exchange *x) {
+    do {
+        assert(x->step < STEPS);
+        log_trace(steps[x->step].name, "exchange %u/%u", x->context.slot, x->context.generation);
+    } while (steps[x->step].run(x) == FLOW_MORE);
+}

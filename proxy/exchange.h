@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// An exchange: one request and its answer, both legs, one arena, one context. Everything that ends it is context_end; the answer that is owed, the
+// upstream's fate, the log line and the counters follow from the cause. It knows no wire protocol.
+//
+//   on_open → exchange_open           a leg down, the arena, the context
+//   on_head → step decide             rpc, route, deadline, fields: a verdict
+//           → step ask                an attempt takes a place at its upstream: at once, or on_ready later
+//           → step send (attempt.c)   the head for the upstream: stripped, edited, with what is left
+//           → step relay              bodies both ways, by offset; the first answer's head ends the default deadline
+//   context_end(cause) → on_end       hooks: the client is answered or cut, each attempt is cancelled by its ladder
+//           → step finish             both legs closed: log, counters, free at the end of the turn
+#ifndef CURFEW_PROXY_EXCHANGE_H
+#define CURFEW_PROXY_EXCHANGE_H
+#include "proxy/upstream.h"
+#include "proxy/worker.h"
+
+struct listener;
+#define EXCHANGE_STEPS STEP(read_head) STEP(decide) STEP(ask) STEP(relay) STEP(finish)
+enum exchange_step {
+#define STEP(name) STEP_##name,
+    EXCHANGE_STEPS
+#undef STEP
+    STEPS
+};
+enum answered { ANSWERED_NOT, ANSWERED_HEAD, ANSWERED_WHOLE /* its last byte and trailers are in the queue */ };
+
+struct attempt { /* one try at an upstream; in the exchange's arena */
+    struct exchange *x;              /* borrowed */
+    struct list node;                /* in exchange.attempts, until it is closed */
+    struct context context;          /* a child of the exchange's; its deadline is per_try */
+    struct hook on_end;
+    struct place place;
+    struct conn *conn;               /* borrowed, from on_ready to on_closed */
+    uint64_t offset;                 /* of the request's body: taken by this attempt */
+    uint64_t sent_at;                /* conn.bytes_out when it began: has the kernel taken any of it? */
+    instant asked;
+    bool reused, head_seen, closed;
+    bool draining;                   /* its answer is thrown away */
+    uint64_t drained, drain_bytes;
+    struct timer drain;
+    span told;                       /* what the upstream was told; 0: nothing */
+    struct leg up;                   /* last: the codec's tail follows */
+};
+struct exchange {
+    struct list node;                /* in worker.exchanges, or .finished */
+    struct arena arena;
+    struct worker *w;
+    struct listener *listener;       /* borrowed; outlives its connections */
+    struct conn *conn;               /* borrowed until the down leg is closed */
+    struct context context;
+    struct hook on_end;
+    uint8_t step;                    /* enum exchange_step */
+    bool running;
+    /* the request */
+    const struct head *request;
+    const struct rpc *rpc;
+    struct route_match match;
+    const struct policy *policy;     /* never NULL once decided */
+    struct deadline_verdict verdict;
+    struct upstream *upstream;       /* NULL: answered here */
+    struct body up;                  /* the request's body on its way up */
+    bool keep;                       /* the request's body is kept for another attempt */
+    /* the answer */
+    uint8_t answered;                /* enum answered */
+    bool local;                      /* the answer is ours */
+    bool discard;                    /* nobody is there to hear it (client_gone: ignore) */
+    bool cut_pending;                /* the answer is to be cut once what came was delivered */
+    struct body down;                /* the answer's body on its way down */
+    uint64_t down_offset;
+    const struct head *answer;       /* as it came from the upstream */
+    /* attempts */
+    struct attempt *attempt;         /* whose answer counts; NULL: none, or it is over */
+    struct list attempts;            /* all that are not closed */
+    unsigned tries;
+    bool stale_used;                 /* the stale connection rule was used: once */
+    /* time */
+    instant begun, moved, answered_at, asked_at, sent_at, ended_at;
+    int64_t wall_ns;
+    struct timer to_head;            /* the default deadline; runs while the request is complete and no head came */
+    span to_head_left;
+    struct timer idle;
+    /* for the log */
+    enum ending left_why;            /* client_gone: ignore: why the client left */
+    struct fault fault;              /* the sentence and status of the ending */
+    uint16_t status;
+    struct rpc_outcome outcome;
+    enum cancel_level level;
+    span told;
+    struct str endpoint, client;
+    uint64_t down_bytes;
+    struct leg leg;                  /* down; last: the codec's tail follows */
+};
+/* The events of a gateway's sessions: clients' and upstreams'. */
+extern const struct codec_events exchange_down_events, exchange_up_events;
+/* The end of the turn, by worker.c. */
+void exchange_free(struct exchange *x);
+
+/* ---- between exchange.c and attempt.c ---------------------------------------------------------------------------------------------------- */
+/* Starts an attempt; its outcome comes later, or inside. tried, fresh: as in struct place. */
+void attempt_start(struct exchange *x, uint64_t tried, bool fresh);
+/* The request's body grew or is complete. */
+void attempt_ready(struct exchange *x);
+/* The client took n bytes of the answer. */
+void attempt_credit(struct exchange *x, size_t n);
+/* Time left until whichever deadline is nearer; FOREVER: none. */
+span exchange_left(const struct exchange *x);
+/* Ends it with a fault's cause, keeping its sentence and status for the answer. */
+void exchange_fail(struct exchange *x, const struct fault *f);
+/* From an attempt: a head, bytes, the end of the answer. */
+void exchange_answer_head(struct exchange *x, const struct head *h);
+void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied);
+void exchange_answer_end(struct exchange *x, const struct head *trailers);
+/* An attempt is closed: maybe that was the last thing. */
+void exchange_settle(struct exchange *x);
+void exchange_log(struct exchange *x); /* exchange_log.c */
+struct str exchange_peer_text(struct conn *c); /* the client's address, made once a connection */
+#endif

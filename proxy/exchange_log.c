@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an exchange leaves in the access log, when all of it is over.
+#include "proxy/exchange.h"
+#include "proxy/listener.h"
+
+static const char *protocol_name(uint8_t version) {
+    return version >= 20 ? "HTTP/2" : version == 10 ? "HTTP/1.0" : "HTTP/1.1";
+}
+static span since(instant from, instant to) { return from.ns && to.ns ? instant_until(from, to) : ACCESS_ABSENT; }
+/* In observe and forward nothing ends at the deadline: what would have. */
+static enum ending would_have(const struct exchange *x) {
+    if (x->verdict.would_refuse != ENDING_NONE) return x->verdict.would_refuse;
+    return !x->verdict.enforce && instant_before(x->verdict.total, x->ended_at) ? ENDING_DEADLINE : ENDING_NONE;
+}
+static void fill_deadline(const struct exchange *x, struct access_record *r) {
+    const struct deadline_verdict *v = &x->verdict;
+    instant deadline = v->total;
+    r->deadline_source = v->source_name;
+    r->observe = x->policy->deadline.mode == MODE_OBSERVE;
+    r->would_have = would_have(x);
+    if (v->client_set) r->deadline_in = instant_until(x->begun, v->total);
+    if (instant_is_never(deadline) && !span_is_forever(v->to_head)) deadline = instant_add(x->begun, v->to_head);
+    if (!instant_is_never(deadline)) r->left = instant_until(x->ended_at, deadline);
+    if (x->told.ns > 0) r->deadline_out = x->told;
+    if (x->context.ending == ENDING_DEADLINE && !instant_is_never(x->context.deadline)) r->lateness = instant_until(x->context.deadline, x->ended_at);
+}
+void exchange_log(struct exchange *x) {
+    struct worker *w = x->w;
+    enum ending would = x->request ? would_have(x) : ENDING_NONE;
+    if (would != ENDING_NONE && would != x->verdict.would_refuse) metrics_would(&w->metrics, would);
+    if (!w->log || !access_log_is_on(w->log) || !x->request) return;
+    struct access_record r;
+    access_record_init(&r);
+    char id[48];
+    int n = snprintf(id, sizeof id, "%x-%x-%x", x->context.all ? (unsigned)w->index : 0u, x->context.slot, x->context.generation);
+    r.wall_ns = x->wall_ns;
+    r.id = (struct str){ id, (size_t)n };
+    r.listener = x->listener->name;
+    r.client = x->client;
+    r.protocol = protocol_name(x->request->version);
+    r.rpc = x->rpc ? x->rpc->name : NULL;
+    r.method = x->request->method;
+    r.host = x->request->authority;
+    r.path = x->request->target;
+    if (x->match.route) r.route = x->match.route->name.name;
+    if (x->upstream) r.upstream = upstream_name(x->upstream);
+    r.endpoint = x->endpoint;
+    r.status = x->status;
+    r.grpc_status = x->outcome.grpc;
+    r.ending = x->context.ending;
+    r.detail = x->context.ending == ENDING_COMPLETED ? NULL : x->fault.say;
+    r.wire = x->context.wire;
+    fill_deadline(x, &r);
+    r.attempts = x->tries;
+    r.cancel_level = x->level;
+    r.request_bytes = x->up.end;
+    r.response_bytes = x->down_bytes;
+    r.duration = since(x->begun, x->ended_at);
+    r.answered = since(x->begun, x->answered_at);
+    r.queued = since(x->asked_at, x->sent_at);
+    access_log_write(w->log, &r);
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Workers, listeners and signals: see gateway.h. The main thread only waits for signals; every worker is a thread that shares nothing.
+#include "proxy/gateway.h"
+#include "proxy/admin.h"
+#include "proxy/exchange.h"
+#include "proxy/listener.h"
+#include "proxy/resolver.h"
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+struct gateway {
+    struct config *config;
+    struct worker *workers;
+    size_t nworkers;
+    int *fds; /* owned until a listener takes one: by worker, then by listener */
+    atomic_uint running;
+};
+
+/* A unix socket cannot be bound twice: its workers accept from one socket, each by a descriptor of its own. */
+static bool open_listeners(struct gateway *g) {
+    size_t n = g->config->listeners.n;
+    for (size_t i = 0; i < n; i++) {
+        const struct listener_conf *l = config_listener(g->config, i);
+        for (size_t w = 0; w < g->nworkers; w++) {
+            const char *say = "";
+            bool dup_first = l->address.kind == ADDRESS_UNIX && w > 0;
+            int fd = dup_first ? dup(g->fds[i]) : listener_open(l, &say);
+            g->fds[w * n + i] = fd;
+            if (fd >= 0) continue;
+            log_error("listener", "%.*s: cannot listen on %.*s: %s", STR_ARG(g->config->listeners.names[i].name), STR_ARG(l->address.text), say);
+            return false;
+        }
+    }
+    return true;
+}
+static bool needs_resolver(const struct config *c) {
+    for (size_t i = 0; i < c->upstreams.n; i++) {
+        const struct upstream_conf *u = config_upstream(c, i);
+        for (size_t k = 0; k < u->nendpoints; k++) {
+            if (u->endpoints[k].kind == ADDRESS_NAME) return true;
+        }
+    }
+    return false;
+}
+static bool open_log(struct worker *w) {
+    const char *say = NULL;
+    const struct log_conf *l = &w->config->log;
+    w->log = access_log_new((enum access_kind)l->access, l->access_file, &say);
+    if (!w->log) log_error("log", "%.*s: %s", STR_ARG(l->access_file), say);
+    return w->log != NULL;
+}
+/* All that a worker has, before its thread begins. */
+static bool equip(struct gateway *g, struct worker *w) {
+    const struct config *c = g->config;
+    const char *say = NULL;
+    if (!open_log(w)) return false;
+    if (needs_resolver(c)) {
+        w->resolver = resolver_new(w->base, NULL, &say);
+        if (!w->resolver) {
+            log_error("resolver", "%s", say);
+            return false;
+        }
+    }
+    w->upstreams = mem_zalloc((c->upstreams.n + 1) * sizeof *w->upstreams);
+    for (size_t i = 0; i < c->upstreams.n; i++) {
+        w->upstreams[w->nupstreams++] = upstream_new(w, config_upstream(c, i), c->upstreams.names[i].name, &exchange_up_events);
+    }
+    w->listeners = mem_zalloc((c->listeners.n + 1) * sizeof *w->listeners);
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        int *fd = &g->fds[w->index * c->listeners.n + i];
+        w->listeners[w->nlisteners++] = listener_new(w, config_listener(c, i), c->listeners.names[i].name, *fd, &exchange_down_events);
+        *fd = -1;
+    }
+    return true;
+}
+
+static void *thread_main(void *arg) {
+    struct worker *w = arg;
+    worker_run(w);
+    kill(getpid(), SIGCHLD); /* wakes the main thread: is it the last? */
+    return NULL;
+}
+static void tell_all(struct gateway *g, enum message_kind kind) {
+    for (size_t i = 0; i < g->nworkers; i++) worker_post_kind(&g->workers[i], kind);
+}
+static void block_signals(sigset_t *set) {
+    sigemptyset(set);
+    int all[] = { SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGCHLD };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) sigaddset(set, all[i]);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+/* The main thread's life: until every worker has returned. */
+static void serve_signals(struct gateway *g, const sigset_t *set) {
+    bool draining = false;
+    size_t ended = 0;
+    while (ended < g->nworkers) {
+        int sig = 0;
+        if (sigwait(set, &sig)) continue;
+        if (sig == SIGTERM || sig == SIGINT) {
+            log_info("gateway", draining ? "stopping" : "draining");
+            tell_all(g, draining ? MESSAGE_STOP : MESSAGE_DRAIN);
+            draining = true;
+        } else if (sig == SIGUSR1 || sig == SIGHUP) {
+            tell_all(g, MESSAGE_REOPEN_LOG);
+        }
+        for (ended = 0; ended < g->nworkers && atomic_load(&g->workers[ended].returned); ended++) { }
+    }
+}
+static void raise_descriptor_limit(void) {
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur == r.rlim_max) return;
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+}
+static bool start(struct gateway *g) {
+    if (!open_listeners(g)) return false;
+    for (size_t i = 0; i < g->nworkers; i++) {
+        if (!equip(g, &g->workers[i])) return false;
+    }
+    return !g->config->admin || admin_start(g->config, g->workers, g->nworkers);
+}
+int gateway_run(struct config *config) {
+    sigset_t set;
+    block_signals(&set);
+    raise_descriptor_limit();
+    log_level = (enum log_level)config->log.level;
+    struct gateway g = { .config = config, .nworkers = (size_t)config->workers };
+    size_t nfds = g.nworkers * config->listeners.n;
+    g.fds = mem_alloc((nfds + 1) * sizeof *g.fds);
+    for (size_t i = 0; i < nfds; i++) g.fds[i] = -1;
+    g.workers = aligned_alloc(64, g.nworkers * sizeof *g.workers);
+    for (size_t i = 0; i < g.nworkers; i++) worker_init(&g.workers[i], &os_linux, config, (unsigned)i, (unsigned)g.nworkers);
+    bool ok = start(&g);
+    if (ok) {
+        for (size_t i = 0; i < g.nworkers; i++) {
+            if (pthread_create(&g.workers[i].thread, NULL, thread_main, &g.workers[i])) abort();
+        }
+        log_info("gateway", "curfew " CURFEW_VERSION ": %zu workers, %zu listeners, %zu upstreams, %zu routes", g.nworkers, config->listeners.n,
+                 config->upstreams.n, config->routes.n);
+        serve_signals(&g, &set);
+        for (size_t i = 0; i < g.nworkers; i++) pthread_join(g.workers[i].thread, NULL);
+    }
+    admin_stop();
+    for (size_t i = 0; i < g.nworkers; i++) worker_free(&g.workers[i]);
+    for (size_t i = 0; i < nfds; i++) {
+        if (g.fds[i] >= 0) close(g.fds[i]);
+    }
+    free(g.fds);
+    free(g.workers);
+    if (ok) log_info("gateway", "stopped");
+    return ok ? 0 : 1;
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Accepting: see listener.h.
+#include "proxy/listener.h"
+#include "proxy/tls.h"
+#include "proxy/worker.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ACCEPT_SHARE 64 /* connections of one turn: a burst of clients does not starve those who are here */
+
+/* A unix socket's file that nobody listens on any more is in the way of the next start. */
+static void remove_stale(const struct address *a) {
+    struct stat st;
+    char path[sizeof(struct sockaddr_un)];
+    snprintf(path, sizeof path, "%.*s", STR_ARG(a->host));
+    if (lstat(path, &st) || !S_ISSOCK(st.st_mode)) return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return;
+    if (connect(fd, (const void *)&a->sa, a->len) && errno == ECONNREFUSED) unlink(path);
+    close(fd);
+}
+int listener_open(const struct listener_conf *conf, const char **say) {
+    const struct address *a = &conf->address;
+    int one = 1;
+    int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return *say = strerror(errno), -1;
+    if (a->kind == ADDRESS_UNIX) {
+        remove_stale(a);
+    } else {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* accepted sockets inherit it */
+    }
+    if (bind(fd, (const void *)&a->sa, a->len) || listen(fd, (int)conf->backlog)) {
+        *say = strerror(errno);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void on_client_gone(struct conn *c, const struct fault *f) { (void)c, (void)f; }
+static void on_client_freed(struct conn *c) {
+    struct worker_metrics *m = &c->w->metrics;
+    metric_add(m, METRIC_DOWN_BYTES_IN, c->bytes_in);
+    metric_add(m, METRIC_DOWN_BYTES_OUT, c->bytes_out);
+    metric_dec(m, METRIC_CONNECTIONS_OPEN);
+    listener_of(c)->nconns--;
+}
+static const struct conn_owner client_owner = { .on_gone = on_client_gone, .on_freed = on_client_freed };
+
+static void take(struct listener *l, int fd, const struct sockaddr_storage *peer, socklen_t len) {
+    struct worker_metrics *m = &l->w->metrics;
+    metric_inc(m, METRIC_CONNECTIONS);
+    if (l->conf->max_connections && l->nconns >= (size_t)config_share(l->conf->max_connections, l->w->count, l->w->index)) {
+        metric_inc(m, METRIC_CONNECTIONS_REFUSED);
+        close(fd);
+        return;
+    }
+    struct tls *tls = l->conf->tls ? tls_accept(l->conf->tls->built, fd) : NULL;
+    if (l->conf->tls && !tls) {
+        close(fd);
+        return;
+    }
+    l->nconns++;
+    metric_inc(m, METRIC_CONNECTIONS_OPEN);
+    conn_accepted(l->w, fd, tls, NULL, l->ev, &client_owner, l, l->conf->options, &l->times, peer, len, trust_has(&l->conf->trust, peer));
+}
+static bool accept_one(struct listener *l) {
+    struct sockaddr_storage peer = { 0 };
+    socklen_t len = sizeof peer;
+    int fd = accept4(l->fd, (void *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+            metric_inc(&l->w->metrics, METRIC_CONNECTIONS_REFUSED);
+            log_error("listener", "%.*s: cannot accept: %s", STR_ARG(l->name), strerror(errno));
+        }
+        return errno == ECONNABORTED || errno == EINTR;
+    }
+    take(l, fd, &peer, len);
+    return true;
+}
+static void on_accept(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    struct listener *l = arg;
+    l->w->now = l->w->os->now();
+    for (int i = 0; i < ACCEPT_SHARE && accept_one(l); i++) { }
+}
+struct listener *listener_new(struct worker *w, const struct listener_conf *conf, struct str name, int fd, const struct codec_events *ev) {
+    struct listener *l = mem_zalloc(sizeof *l);
+    *l = (struct listener){ .w = w, .conf = conf, .name = name, .fd = fd, .ev = ev };
+    l->times = (struct conn_times){ conf->tls ? conf->timeouts.tls_handshake : conf->timeouts.idle, conf->timeouts.header, conf->timeouts.idle,
+                                    conf->timeouts.write, conf->timeouts.linger };
+    event_assign(&l->event, w->base, fd, EV_READ | EV_PERSIST, on_accept, l); /* level-triggered: what one turn leaves the next one gets */
+    event_add(&l->event, NULL);
+    return l;
+}
+void listener_stop(struct listener *l) {
+    if (l->fd < 0) return;
+    while (accept_one(l)) { } /* SO_REUSEPORT: what waits in this queue would be lost */
+    event_del(&l->event);
+    close(l->fd);
+    l->fd = -1;
+}
+void listener_free(struct listener *l) {
+    listener_stop(l);
+    free(l);
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// A listener as one worker has it: an accepting socket of its own (SO_REUSEPORT), or for a unix socket one that all workers share.
+#ifndef CURFEW_PROXY_LISTENER_H
+#define CURFEW_PROXY_LISTENER_H
+#include "proxy/config.h"
+#include "proxy/conn.h"
+
+struct service;
+struct listener {
+    struct worker *w;                 /* borrowed */
+    const struct listener_conf *conf; /* borrowed from the snapshot */
+    struct str name;
+    int fd;                           /* owned */
+    struct event event;
+    const struct codec_events *ev;    /* of the sessions of its clients */
+    const struct service *service;    /* borrowed; NULL: the gateway's own clients */
+    size_t nconns;
+    struct conn_times times;
+};
+/* Binds and listens. Before the workers' threads start, so that a fault is the program's and not a thread's. -1: *say tells why (static or errno's). */
+int listener_open(const struct listener_conf *conf, const char **say);
+/* Takes fd, and accepts from the next turn on. */
+struct listener *listener_new(struct worker *w, const struct listener_conf *conf, struct str name, int fd, const struct codec_events *ev);
+/* Accepts what waits, then no more; the descriptor is closed. Idempotent. */
+void listener_stop(struct listener *l);
+void listener_free(struct listener *l);
+static inline struct listener *listener_of(const struct conn *c) { return c->owner_data; }
+#endif

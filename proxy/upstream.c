@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+// Endpoints, connections and the queue of an upstream: see upstream.h.
+#include "proxy/upstream.h"
+#include "proxy/resolver.h"
+#include "proxy/tls.h"
+#include "proxy/worker.h"
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/un.h>
+
+/* How long an endpoint that refused a connection is asked only where no other is left. */
+#define FAILED_FOR span_s(2)
+
+struct endpoint { /* freed when it is out of the list and its last connection is gone */
+    struct list node;            /* in upstream.endpoints; unlinked: resolved away */
+    struct upstream *u;
+    const struct address *conf;  /* whose name it came from */
+    struct sockaddr_storage sa;
+    socklen_t len;
+    struct list open;            /* connections with a free slot, the last used first */
+    struct list busy;            /* all others */
+    size_t nconns, inflight;
+    unsigned number;
+    instant failed_until;
+    char text[INET6_ADDRSTRLEN + 16];
+};
+struct heap { struct place **v; size_t n, cap; };
+struct watch { struct upstream *u; const struct address *conf; struct resolver_watch *handle; bool failed; };
+struct upstream {
+    struct worker *w;
+    const struct upstream_conf *conf;
+    struct str name;
+    const struct codec_events *ev;
+    struct list endpoints;
+    size_t nendpoints;
+    unsigned next_number;
+    unsigned turn;               /* round robin */
+    size_t nconns, opening, inflight;
+    size_t max_connections, max_requests, max_pending;
+    struct heap waiting;
+    uint64_t order;
+    struct watch *watches;
+    size_t nwatches;
+    struct conn_times times;
+    bool pumping, closing;
+};
+
+/* ---- the queue: a heap by (deadline, order) ------------------------------------------------------------------------------------------- */
+static bool place_before(const struct place *a, const struct place *b) {
+    return a->deadline.ns != b->deadline.ns ? a->deadline.ns < b->deadline.ns : a->order < b->order;
+}
+static void heap_put(struct heap *h, size_t i, struct place *p) {
+    h->v[i] = p;
+    p->slot = i + 1;
+}
+static void heap_up(struct heap *h, size_t i, struct place *p) {
+    while (i > 0 && place_before(p, h->v[(i - 1) / 2])) {
+        heap_put(h, i, h->v[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+    heap_put(h, i, p);
+}
+static void heap_down(struct heap *h, size_t i, struct place *p) {
+    for (;;) {
+        size_t k = 2 * i + 1;
+        if (k >= h->n) break;
+        if (k + 1 < h->n && place_before(h->v[k + 1], h->v[k])) k++;
+        if (!place_before(h->v[k], p)) break;
+        heap_put(h, i, h->v[k]);
+        i = k;
+    }
+    heap_put(h, i, p);
+}
+static void heap_add(struct heap *h, struct place *p) {
+    if (h->n == h->cap) {
+        h->cap = h->cap ? 2 * h->cap : 64;
+        h->v = mem_realloc(h->v, h->cap * sizeof *h->v);
+    }
+    h->n++;
+    heap_up(h, h->n - 1, p);
+}
+static void heap_remove(struct heap *h, struct place *p) {
+    size_t i = p->slot - 1;
+    assert(h->v[i] == p);
+    p->slot = 0;
+    struct place *last = h->v[--h->n];
+    if (last == p) return;
+    if (i > 0 && place_before(last, h->v[(i - 1) / 2])) heap_up(h, i, last);
+    else heap_down(h, i, last);
+}
+
+/* ---- endpoints ---------------------------------------------------------------------------------------------------------------------------- */
+static void endpoint_describe(struct endpoint *e) {
+    char ip[INET6_ADDRSTRLEN] = "";
+    const struct sockaddr_in *v4 = (const void *)&e->sa;
+    const struct sockaddr_in6 *v6 = (const void *)&e->sa;
+    if (e->sa.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof ip);
+        snprintf(e->text, sizeof e->text, "%s:%u", ip, ntohs(v4->sin_port));
+    } else if (e->sa.ss_family == AF_INET6) {
+        inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof ip);
+        snprintf(e->text, sizeof e->text, "[%s]:%u", ip, ntohs(v6->sin6_port));
+    } else {
+        snprintf(e->text, sizeof e->text, "%.*s", STR_ARG(e->conf->text));
+    }
+}
+static struct endpoint *endpoint_add(struct upstream *u, const struct address *conf, const struct sockaddr_storage *sa, socklen_t len) {
+    struct endpoint *e = mem_zalloc(sizeof *e);
+    e->u = u;
+    e->conf = conf;
+    e->sa = *sa;
+    e->len = len;
+    e->number = u->next_number++;
+    list_init(&e->open);
+    list_init(&e->busy);
+    list_push(&u->endpoints, &e->node);
+    u->nendpoints++;
+    endpoint_describe(e);
+    return e;
+}
+static void endpoint_unref(struct endpoint *e) {
+    if (!list_is_linked(&e->node) && e->nconns == 0) free(e);
+}
+/* It serves nobody new: idle connections close now, the others when they are done. */
+static void endpoint_remove(struct endpoint *e) {
+    list_del(&e->node);
+    e->u->nendpoints--;
+    LIST_EACH(&e->open, c, struct conn, node) { conn_shutdown(c, true); }
+    LIST_EACH(&e->busy, d, struct conn, node) { conn_shutdown(d, false); }
+    endpoint_unref(e);
+}
+/* The endpoint for this place: one that works and has not failed it yet, else one that works, else any. NULL: there is none. */
+static struct endpoint *endpoint_pick(struct upstream *u, const struct place *p) {
+    struct endpoint *best = NULL;
+    size_t best_rank = SIZE_MAX, i = 0;
+    size_t start = u->nendpoints ? u->turn++ % u->nendpoints : 0;
+    LIST_EACH(&u->endpoints, e, struct endpoint, node) {
+        size_t turn = (i++ + u->nendpoints - start) % u->nendpoints;
+        size_t rank = u->conf->balance == BALANCE_LEAST_REQUESTS ? e->inflight * u->nendpoints + turn : turn;
+        if (instant_before(u->w->now, e->failed_until)) rank += SIZE_MAX / 4;
+        if (p->tried >> (e->number % 64) & 1) rank += SIZE_MAX / 2;
+        if (rank < best_rank) best_rank = rank, best = e;
+    }
+    return best;
+}
+
+/* ---- connections -------------------------------------------------------------------------------------------------------------------------- */
+static struct endpoint *endpoint_of(const struct conn *c) { return c->owner_data; }
+static bool conn_has_room(const struct conn *c) {
+    const struct session *s = &c->session;
+    return c->state == CONN_OPEN && s->slots > s->live && (s->live > 0 || s->reusable || c->served == 0) && s->next == NEXT_MORE;
+}
+static void conn_file(struct conn *c) { /* on the list that its room says */
+    struct endpoint *e = endpoint_of(c);
+    list_del(&c->node);
+    if (conn_has_room(c) && list_is_linked(&e->node)) list_unshift(&e->open, &c->node);
+    else list_push(&e->busy, &c->node);
+}
+static void pump(struct upstream *u);
+static void on_up_open(struct conn *c) {
+    struct endpoint *e = endpoint_of(c);
+    assert(e->u->opening > 0);
+    e->u->opening--;
+    e->failed_until = (instant){ 0 };
+    for (size_t i = 0; i < e->u->waiting.n; i++) { /* it may serve another now: who it was made for may need another one */
+        if (e->u->waiting.v[i]->opening == c) e->u->waiting.v[i]->opening = NULL;
+    }
+    c->session.cancel_burst = (uint32_t)(e->u->conf->reset_budget.burst < UINT32_MAX ? e->u->conf->reset_budget.burst : UINT32_MAX);
+    const struct conf_rate *rate = &e->u->conf->reset_budget.rate;
+    c->session.cancel_every = span_ns(rate->count ? rate->per.ns / (int64_t)rate->count : 0);
+    conn_file(c);
+    pump(e->u);
+}
+static void place_fail(struct place *p, const struct fault *f) {
+    if (p->slot) heap_remove(&p->u->waiting, p);
+    p->opening = NULL;
+    p->on_fail(p, f);
+}
+/* A connection could not be made: it fails who it was made for; on a multiplexed protocol all who wait for it. */
+static void connect_failed(struct upstream *u, struct conn *c, const struct fault *f) {
+    struct endpoint *e = endpoint_of(c);
+    assert(u->opening > 0);
+    u->opening--;
+    e->failed_until = instant_add(u->w->now, FAILED_FOR);
+    metric_inc(&u->w->metrics, METRIC_UPSTREAM_CONNECT_FAILURES);
+    log_debug("upstream", "%.*s: %s: %s", STR_ARG(u->name), e->text, f->say);
+    bool shared = u->conf->codec && u->conf->codec->multiplex;
+    for (size_t i = 0; i < u->waiting.n;) {
+        struct place *p = u->waiting.v[i];
+        if (p->opening == c || (shared && u->opening == 0)) {
+            p->tried |= UINT64_C(1) << (e->number % 64);
+            place_fail(p, f);
+            i = 0;
+        } else {
+            i++;
+        }
+    }
+}
+static void on_up_gone(struct conn *c, const struct fault *f) {
+    static const struct fault closed = { .why = ENDING_CONNECT_FAILURE, .unprocessed = true, .say = "the connection closed before it was ready" };
+    struct upstream *u = endpoint_of(c)->u;
+    if (!c->session_open) connect_failed(u, c, f ? f : &closed);
+    list_del(&c->node);
+    list_push(&endpoint_of(c)->busy, &c->node);
+    u->nconns--;
+    metric_dec(&u->w->metrics, METRIC_UPSTREAM_OPEN);
+    pump(u);
+}
+static void on_up_freed(struct conn *c) {
+    struct endpoint *e = endpoint_of(c);
+    metric_add(&c->w->metrics, METRIC_UP_BYTES_IN, c->bytes_in);
+    metric_add(&c->w->metrics, METRIC_UP_BYTES_OUT, c->bytes_out);
+    list_del(&c->node);
+    e->nconns--;
+    endpoint_unref(e);
+}
+static const struct conn_owner up_owner = { .on_open = on_up_open, .on_gone = on_up_gone, .on_freed = on_up_freed };
+
+static struct tls *make_tls(int fd, void *arg) {
+    struct endpoint *e = arg;
+    return tls_connect(e->u->conf->tls->built, fd, e->conf->host);
+}
+/* Opens a connection for p. False: the system refused at once, and p failed. */
+static bool conn_open_for(struct upstream *u, struct place *p) {
+    struct endpoint *e = endpoint_pick(u, p);
+    if (!e) return true; /* not resolved yet: on_resolved pumps, or fails it */
+    int err = 0;
+    struct conn *c = conn_connect(u->w, (const void *)&e->sa, e->len, u->conf->tls ? make_tls : NULL, e, u->conf->codec, u->ev, &up_owner, e,
+                                  u->conf->options, &u->times, &err);
+    if (!c) {
+        struct fault f = { .why = ENDING_CONNECT_FAILURE, .wire = (uint32_t)err, .unprocessed = true, .say = "the connection could not be made" };
+        e->failed_until = instant_add(u->w->now, FAILED_FOR);
+        p->tried |= UINT64_C(1) << (e->number % 64);
+        metric_inc(&u->w->metrics, METRIC_UPSTREAM_CONNECT_FAILURES);
+        place_fail(p, &f);
+        return false;
+    }
+    u->nconns++;
+    u->opening++;
+    e->nconns++;
+    list_push(&e->busy, &c->node);
+    metric_inc(&u->w->metrics, METRIC_UPSTREAM_CONNECTS);
+    metric_inc(&u->w->metrics, METRIC_UPSTREAM_OPEN);
+    p->opening = c;
+    return true;
+}
+
+/* ---- granting -------------------------------------------------------------------------------------------------------------------------------- */
+static struct conn *conn_for(struct upstream *u, const struct place *p) {
+    if (!p->fresh && u->nendpoints > 0) {
+        struct endpoint *e = endpoint_pick(u, p);
+        if (!list_is_empty(&e->open)) return LIST_OF(e->open.next, struct conn, node);
+    }
+    /* Who has waited takes what came free anywhere. */
+    if (!p->slot) return NULL;
+    LIST_EACH(&u->endpoints, f, struct endpoint, node) {
+        if (p->tried >> (f->number % 64) & 1) continue;
+        LIST_EACH(&f->open, c, struct conn, node) {
+            if (!p->fresh || c->served == 0) return c;
+        }
+    }
+    return NULL;
+}
+static void grant(struct upstream *u, struct place *p, struct conn *c) {
+    if (p->slot) heap_remove(&u->waiting, p);
+    p->opening = NULL;
+    u->inflight++;
+    endpoint_of(c)->inflight++;
+    bool reused = c->served++ > 0;
+    if (reused) metric_inc(&u->w->metrics, METRIC_UPSTREAM_REUSES);
+    p->on_ready(p, c, reused);
+    if (c->state != CONN_DEAD) conn_file(c);
+}
+static size_t wanted_openings(const struct upstream *u) {
+    bool shared = u->conf->codec && u->conf->codec->multiplex;
+    size_t want = shared && u->waiting.n > 0 ? 1 : u->waiting.n;
+    size_t room = u->max_requests > u->inflight ? u->max_requests - u->inflight : 0;
+    return want < room ? want : room;
+}
+/* Gives free slots to those who wait, and opens connections for the rest, as far as the limits go. */
+static void pump(struct upstream *u) {
+    if (u->pumping || u->closing) return;
+    u->pumping = true;
+    while (u->waiting.n > 0 && u->inflight < u->max_requests) {
+        struct conn *c = conn_for(u, u->waiting.v[0]);
+        if (!c) break;
+        grant(u, u->waiting.v[0], c);
+    }
+    size_t i = 0;
+    while (u->nendpoints > 0 && u->opening < wanted_openings(u) && u->nconns < u->max_connections && i < u->waiting.n) {
+        struct place *p = u->waiting.v[i++];
+        if (!p->opening && !conn_open_for(u, p)) i = 0;
+    }
+    u->pumping = false;
+}
+static bool no_name_resolves(const struct upstream *u) {
+    for (size_t i = 0; i < u->nwatches; i++) {
+        if (!u->watches[i].failed) return false;
+    }
+    return u->nendpoints == 0;
+}
+void upstream_ask(struct upstream *u, struct place *p) {
+    p->u = u;
+    p->slot = 0;
+    p->opening = NULL;
+    if (u->inflight < u->max_requests && u->waiting.n == 0) {
+        struct conn *c = conn_for(u, p);
+        if (c) {
+            grant(u, p, c);
+            return;
+        }
+    }
+    static const struct fault full = { .why = ENDING_SHED_LOAD, .unprocessed = true, .say = "the upstream's queue is full" };
+    static const struct fault unresolved = { .why = ENDING_CONNECT_FAILURE, .unprocessed = true, .say = "the upstream's name does not resolve" };
+    if (u->waiting.n >= u->max_pending + u->opening + (u->inflight < u->max_requests && u->nconns < u->max_connections ? 1 : 0)) {
+        p->on_fail(p, &full);
+    } else if (no_name_resolves(u)) {
+        p->on_fail(p, &unresolved);
+    } else {
+        p->order = u->order++;
+        heap_add(&u->waiting, p);
+        pump(u);
+    }
+}
+bool upstream_leave(struct place *p) {
+    if (!p->u || !p->slot) return false;
+    heap_remove(&p->u->waiting, p);
+    p->opening = NULL; /* the connection goes on: it will serve another */
+    return true;
+}
+void upstream_release(struct conn *c) {
+    struct endpoint *e = endpoint_of(c);
+    struct upstream *u = e->u;
+    assert(u->inflight > 0 && e->inflight > 0);
+    u->inflight--;
+    e->inflight--;
+    if (!conn_is_dead(c)) {
+        if (u->w->draining || !list_is_linked(&e->node)) conn_shutdown(c, false);
+        conn_file(c);
+    }
+    pump(u);
+}
+void upstream_slots(struct conn *c) {
+    if (c->state != CONN_OPEN || !list_is_linked(&c->node)) return;
+    conn_file(c);
+    pump(endpoint_of(c)->u);
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------------------------------------- */
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
+    if (a->ss_family != b->ss_family) return false;
+    if (a->ss_family == AF_INET) {
+        const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
+        return x->sin_addr.s_addr == y->sin_addr.s_addr && x->sin_port == y->sin_port;
+    }
+    const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
+    return memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0 && x->sin6_port == y->sin6_port;
+}
+static socklen_t address_len(const struct sockaddr_storage *sa) {
+    return sa->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+/* Endpoints of this name become the set: what is in both keeps its connections. */
+static void on_resolved(void *arg, const struct resolved *set) {
+    struct watch *watch = arg;
+    struct upstream *u = watch->u;
+    watch->failed = set->failure != NULL;
+    if (set->failure) {
+        log_warn("upstream", "%.*s: %.*s: %s", STR_ARG(u->name), STR_ARG(set->name), set->failure);
+        metric_inc(&u->w->metrics, METRIC_UPSTREAM_RESOLVE_FAILURES);
+    }
+    uint64_t known = 0; /* bit an index of the set */
+    LIST_EACH(&u->endpoints, e, struct endpoint, node) {
+        if (e->conf != watch->conf) continue;
+        size_t i = 0;
+        while (i < set->n && !same_address(&e->sa, &set->v[i])) i++;
+        if (i < set->n) known |= UINT64_C(1) << i;
+        else endpoint_remove(e);
+    }
+    static_assert(RESOLVED_MAX <= 64, "a bit an address");
+    for (size_t i = 0; i < set->n; i++) {
+        if (!(known >> i & 1)) endpoint_add(u, watch->conf, &set->v[i], address_len(&set->v[i]));
+    }
+    static const struct fault unresolved = { .why = ENDING_CONNECT_FAILURE, .unprocessed = true, .say = "the upstream's name does not resolve" };
+    while (no_name_resolves(u) && u->waiting.n > 0) place_fail(u->waiting.v[0], &unresolved);
+    pump(u);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------------------------------------------- */
+static size_t share(const struct upstream *u, int64_t total) { return (size_t)config_share(total, u->w->count, u->w->index); }
+struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf, struct str name, const struct codec_events *ev) {
+    struct upstream *u = mem_zalloc(sizeof *u);
+    u->w = w;
+    u->conf = conf;
+    u->name = name;
+    u->ev = ev;
+    u->turn = w->index;
+    u->max_connections = share(u, conf->max_connections);
+    u->max_requests = share(u, conf->max_requests);
+    u->max_pending = share(u, conf->max_pending);
+    u->times = (struct conn_times){ conf->connect_timeout, SPAN_FOREVER, conf->idle_timeout, conf->write_timeout, span_ms(0) };
+    list_init(&u->endpoints);
+    u->watches = mem_zalloc(conf->nendpoints * sizeof *u->watches);
+    for (size_t i = 0; i < conf->nendpoints; i++) {
+        const struct address *a = &conf->endpoints[i];
+        if (a->kind != ADDRESS_NAME) {
+            endpoint_add(u, a, &a->sa, a->len);
+            continue;
+        }
+        struct watch *watch = &u->watches[u->nwatches++];
+        *watch = (struct watch){ .u = u, .conf = a };
+        watch->handle = resolver_watch(w->resolver, a->host, a->port, on_resolved, watch);
+    }
+    return u;
+}
+void upstream_free(struct upstream *u) {
+    u->closing = true;
+    assert(u->waiting.n == 0);
+    for (size_t i = 0; i < u->nwatches; i++) resolver_unwatch(u->watches[i].handle);
+    static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
+    LIST_EACH(&u->w->conns, c, struct conn, all) {
+        if (c->owner == &up_owner && endpoint_of(c)->u == u) conn_lose(c, &gone, false);
+    }
+    while (!list_is_empty(&u->w->reap)) conn_free(LIST_OF(list_shift(&u->w->reap), struct conn, reap));
+    while (!list_is_empty(&u->endpoints)) endpoint_remove(LIST_OF(u->endpoints.next, struct endpoint, node));
+    free(u->watches);
+    free(u->waiting.v);
+    free(u);
+}
+struct str upstream_name(const struct upstream *u) { return u->name; }
+const struct upstream_conf *upstream_conf_of(const struct upstream *u) { return u->conf; }
+struct str upstream_endpoint_text(const struct conn *c) { return str_of(endpoint_of(c)->text); }
+struct str upstream_endpoint_host(const struct conn *c) { return endpoint_of(c)->conf->text; }
+uint64_t upstream_endpoint_bit(const struct conn *c) { return UINT64_C(1) << (endpoint_of(c)->number % 64); }
+size_t upstream_queued(const struct upstream *u) { return u->waiting.n; }

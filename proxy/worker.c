@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop of a worker: see worker.h for the turn. It owns what all exchanges of a thread share, and knows neither protocols nor policies.
+#include "proxy/worker.h"
+#include "proxy/exchange.h"
+#include "proxy/listener.h"
+#include "proxy/resolver.h"
+#include "proxy/upstream.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ARENAS_KEPT 1024u
+#define CHUNKS_KEPT 256u
+#define LOG_EVERY span_ms(100)
+
+/* ---- mail ------------------------------------------------------------------------------------------------------------------------ */
+static void run_message(struct worker *w, struct message *m) {
+    struct context *c;
+    switch ((enum message_kind)m->kind) {
+    case MESSAGE_DRAIN: worker_drain(w); break;
+    case MESSAGE_STOP: worker_stop(w); break;
+    case MESSAGE_REOPEN_LOG: {
+        const char *say = w->log ? access_log_reopen(w->log) : NULL;
+        if (say) log_error("log", "the access log could not be opened anew: %s", say);
+        break;
+    }
+    case MESSAGE_END_CONTEXT:
+        c = context_find(&w->contexts, m->id);
+        if (c) context_end(c, m->why, 0);
+        break;
+    case MESSAGE_CALL: m->call(w, m->arg); break;
+    }
+    free(m);
+}
+static void run_mail(struct worker *w) {
+    uint64_t count;
+    if (read(w->mail_fd, &count, sizeof count) < 0) return;
+    pthread_mutex_lock(&w->mail_lock);
+    struct message *m = w->mail;
+    w->mail = NULL;
+    w->mail_end = &w->mail;
+    pthread_mutex_unlock(&w->mail_lock);
+    while (m) {
+        struct message *next = m->next;
+        run_message(w, m);
+        m = next;
+    }
+}
+static void on_mail(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    struct worker *w = arg;
+    w->now = w->os->now();
+    run_mail(w);
+}
+void worker_post(struct worker *w, struct message *m) {
+    m->next = NULL;
+    pthread_mutex_lock(&w->mail_lock);
+    *w->mail_end = m;
+    w->mail_end = &m->next;
+    pthread_mutex_unlock(&w->mail_lock);
+    uint64_t one = 1;
+    ssize_t n = write(w->mail_fd, &one, sizeof one);
+    (void)n; /* a full eventfd is readable already */
+}
+void worker_post_kind(struct worker *w, enum message_kind kind) {
+    struct message *m = mem_zalloc(sizeof *m);
+    m->kind = (uint8_t)kind;
+    worker_post(w, m);
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------------------------ */
+static void on_timerfd(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what; /* edge-triggered and never read: it only ends the waiting */
+    ((struct worker *)arg)->timer_at = INSTANT_NEVER;
+}
+static void on_log_timer(struct timer *t, instant now) {
+    (void)now;
+    struct worker *w = CONTAINER_OF(t, struct worker, log_timer);
+    access_log_flush(w->log);
+}
+static void on_drain_timer(struct timer *t, instant now);
+static void init_loop(struct worker *w) {
+    struct event_config *cfg = event_config_new();
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+    event_config_require_features(cfg, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
+    w->base = event_base_new_with_config(cfg);
+    event_config_free(cfg);
+    w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    w->mail_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (!w->base || w->timer_fd < 0 || w->mail_fd < 0) {
+        log_error("worker", "the system has no room for an event loop");
+        abort();
+    }
+    event_assign(&w->timer_event, w->base, w->timer_fd, EV_READ | EV_ET | EV_PERSIST, on_timerfd, w);
+    event_add(&w->timer_event, NULL);
+    event_assign(&w->mail_event, w->base, w->mail_fd, EV_READ | EV_PERSIST, on_mail, w);
+    event_add(&w->mail_event, NULL);
+}
+void worker_init(struct worker *w, const struct os *os, struct config *config, unsigned index, unsigned count) {
+    memset(w, 0, sizeof *w);
+    w->os = os;
+    w->index = index;
+    w->count = count;
+    w->config = config ? config_ref(config) : NULL;
+    w->now = os->now();
+    w->timer_at = INSTANT_NEVER;
+    w->timer_fd = w->mail_fd = -1;
+    wheel_init(&w->wheel, w->now);
+    contexts_init(&w->contexts, &w->wheel, (uint16_t)index);
+    arena_pool_init(&w->arenas, ARENAS_KEPT);
+    chunk_pool_init(&w->chunks, CHUNKS_KEPT);
+    out_init(&w->out);
+    w->scratch = mem_alloc(SCRATCH_BYTES);
+    struct list *lists[] = { &w->ready, &w->touched, &w->reap, &w->borrowers, &w->conns, &w->calls, &w->exchanges, &w->finished };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) list_init(lists[i]);
+    w->drain_timer.fire = on_drain_timer;
+    w->log_timer.fire = on_log_timer;
+    w->mail_end = &w->mail;
+    pthread_mutex_init(&w->mail_lock, NULL);
+    if (os == &os_linux) init_loop(w);
+}
+
+/* ---- the turn ------------------------------------------------------------------------------------------------------------------------ */
+static void write_touched(struct worker *w) {
+    for (struct list *n; (n = list_shift(&w->touched));) conn_write(LIST_OF(n, struct conn, touched));
+}
+void worker_settle_borrowed(struct worker *w) {
+    context_run_ended(&w->contexts, w->now);
+    write_touched(w);
+    for (struct list *n; (n = list_shift(&w->borrowers));) body_settle(LIST_OF(n, struct body, borrow));
+}
+static void reap(struct worker *w) {
+    for (struct list *n; (n = list_shift(&w->finished));) exchange_free(LIST_OF(n, struct exchange, node));
+    service_free_calls(w);
+    for (struct list *n; (n = list_shift(&w->reap));) conn_free(LIST_OF(n, struct conn, reap));
+}
+bool worker_turn(struct worker *w) {
+    w->now = w->os->now();
+    w->wall = 0;
+    struct list ready;
+    list_init(&ready);
+    list_splice(&ready, &w->ready); /* who is put on it in this turn waits for the next: one share each */
+    for (struct list *n; (n = list_shift(&ready));) conn_serve(LIST_OF(n, struct conn, ready));
+    wheel_advance(&w->wheel, w->now);
+    /* Writing closes legs, which ends contexts, whose hooks write: until it is quiet. */
+    do {
+        context_run_ended(&w->contexts, w->now);
+        write_touched(w);
+    } while (!list_is_empty(&w->contexts.ended) || !list_is_empty(&w->touched));
+    worker_settle_borrowed(w);
+    if (w->log && access_log_pending(w->log) && !timer_is_armed(&w->log_timer)) {
+        wheel_arm(&w->wheel, &w->log_timer, instant_add(w->now, LOG_EVERY));
+    }
+    reap(w);
+    return !list_is_empty(&w->ready);
+}
+
+static bool is_drained(const struct worker *w) { return w->draining && w->nconns == 0 && w->nexchanges == 0; }
+static void set_timer(struct worker *w) {
+    instant next = wheel_next(&w->wheel);
+    if (!instant_before(next, w->timer_at)) return;
+    w->os->wake_at(w, next);
+    w->timer_at = next;
+}
+void worker_run(struct worker *w) {
+    bool more = worker_turn(w); /* what was set up before the loop began */
+    while (!w->stopped && !is_drained(w)) {
+        if (!more) set_timer(w);
+        event_base_loop(w->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0));
+        metric_inc(&w->metrics, METRIC_TURNS);
+        more = worker_turn(w);
+    }
+    atomic_store(&w->returned, true);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------------------------------- */
+static void end_all(struct worker *w, enum ending why) {
+    LIST_EACH(&w->exchanges, x, struct exchange, node) { context_end(&x->context, why, 0); }
+}
+static void on_drain_timer(struct timer *t, instant now) {
+    (void)now;
+    struct worker *w = CONTAINER_OF(t, struct worker, drain_timer);
+    if (w->nexchanges) log_warn("worker", "drain time is over: %zu exchanges are ended", w->nexchanges);
+    end_all(w, ENDING_SHUTDOWN);
+    LIST_EACH(&w->conns, c, struct conn, all) { conn_shutdown(c, true); }
+    wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, span_s(1))); /* who has not closed by then is dropped */
+    if (w->stopped) return;
+    w->drain_timer.fire = on_drain_timer;
+    static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
+    if (w->nexchanges == 0) LIST_EACH(&w->conns, c, struct conn, all) { conn_lose(c, &gone, false); }
+}
+void worker_drain(struct worker *w) {
+    if (w->draining) return;
+    w->draining = true;
+    atomic_store(&w->closing, true);
+    for (size_t i = 0; i < w->nlisteners; i++) listener_stop(w->listeners[i]);
+    LIST_EACH(&w->conns, c, struct conn, all) { conn_shutdown(c, false); }
+    span limit = w->config ? w->config->shutdown.drain : span_ms(0);
+    wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, limit));
+}
+void worker_stop(struct worker *w) { w->stopped = true; }
+
+static void drop_conns(struct worker *w) {
+    static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
+    end_all(w, ENDING_SHUTDOWN);
+    context_run_ended(&w->contexts, w->now);
+    write_touched(w); /* what the socket takes at once of a last answer */
+    LIST_EACH(&w->conns, c, struct conn, all) { conn_lose(c, &gone, false); }
+    do context_run_ended(&w->contexts, w->now);
+    while (!list_is_empty(&w->contexts.ended));
+    reap(w);
+}
+void worker_free(struct worker *w) {
+    drop_conns(w);
+    for (size_t i = 0; i < w->nlisteners; i++) listener_free(w->listeners[i]);
+    for (size_t i = 0; i < w->nupstreams; i++) upstream_free(w->upstreams[i]);
+    drop_conns(w); /* what an upstream still held */
+    if (w->resolver) resolver_free(w->resolver);
+    access_log_free(w->log);
+    wheel_disarm(&w->wheel, &w->drain_timer);
+    wheel_disarm(&w->wheel, &w->log_timer);
+    log_info("worker", "worker %u stopped: live exchanges %zu timers %zu connections %zu arena bytes %zu chunks %zu", w->index, w->nexchanges,
+             w->wheel.armed, w->nconns, w->arenas.out, w->chunks.out);
+    assert(w->nexchanges == 0 && w->nconns == 0 && w->wheel.armed == 0);
+    contexts_free(&w->contexts);
+    arena_pool_clear(&w->arenas);
+    chunk_pool_clear(&w->chunks);
+    out_free(&w->out);
+    free(w->scratch);
+    free(w->listeners);
+    free(w->upstreams);
+    if (w->base) {
+        event_del(&w->timer_event);
+        event_del(&w->mail_event);
+        event_base_loop(w->base, EVLOOP_NONBLOCK); /* evdns calls back for what it had under way */
+        event_base_free(w->base);
+        close(w->timer_fd);
+        close(w->mail_fd);
+    }
+    for (struct message *m = w->mail, *next; m; m = next) {
+        next = m->next;
+        free(m);
+    }
+    pthread_mutex_destroy(&w->mail_lock);
+    if (w->config) config_unref(w->config);
+}
+
+/* ---- clocks -------------------------------------------------------------------------------------------------------------------------------- */
+int64_t worker_wall(struct worker *w) {
+    if (!w->wall) w->wall = w->os->wall_ns();
+    return w->wall;
+}
+struct str worker_date(struct worker *w) {
+    int64_t second = worker_wall(w) / NS_PER_S;
+    if (second != w->date_second) {
+        time_t t = (time_t)second;
+        struct tm tm;
+        gmtime_r(&t, &tm);
+        strftime(w->date, sizeof w->date, "%a, %d %b %Y %H:%M:%S GMT", &tm); /* the C locale: RFC 9110 5.6.7 */
+        w->date_second = second;
+    }
+    return str_of(w->date);
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker: one thread, one loop, one of everything that an exchange touches; nothing is shared on the hot path.
+//
+// The turn: wait → read the clock once → conn_serve what is ready → advance the wheel → run the hooks of what ended → conn_write each touched
+// connection → again until quiet → reap. nghttp2 closes streams while writing, hence "again".
+#ifndef CURFEW_PROXY_WORKER_H
+#define CURFEW_PROXY_WORKER_H
+#include "core/arena.h"
+#include "proxy/access_log.h"
+#include "proxy/body.h"
+#include "proxy/config.h"
+#include "proxy/conn.h"
+#include "proxy/metrics.h"
+#include <pthread.h>
+
+#define SCRATCH_BYTES (256u << 10)
+struct upstream;
+struct listener;
+struct resolver;
+enum message_kind { MESSAGE_DRAIN, MESSAGE_STOP, MESSAGE_REOPEN_LOG, MESSAGE_END_CONTEXT, MESSAGE_CALL };
+struct message { /* what crosses threads; owned by the mailbox until it ran */
+    struct message *next;
+    uint8_t kind;
+    enum ending why;
+    struct context_id id;
+    void (*call)(struct worker *w, void *arg);
+    void *arg;
+};
+struct worker {
+    const struct os *os;
+    struct event_base *base;         /* owned; NULL in flow tests */
+    unsigned index, count;
+    struct config *config;           /* a reference; NULL for a worker that is no gateway (the sample upstream) */
+    instant now;                     /* of this turn */
+    int64_t wall;                    /* of this turn; read by worker_wall when first asked */
+    struct wheel wheel;
+    struct contexts contexts;
+    struct arena_pool arenas;
+    struct chunk_pool chunks;
+    struct out out;
+    uint8_t *scratch;                /* owned: SCRATCH_BYTES, what recv fills */
+    struct list ready, touched, reap; /* of conn */
+    struct list borrowers;           /* bodies with bytes in scratch, or in the input that is being fed */
+    struct list conns;               /* all */
+    struct list calls;               /* of services: over, to be freed at the end of the turn */
+    struct list exchanges, finished; /* live; over and to be freed at the end of the turn */
+    struct upstream **upstreams; size_t nupstreams; /* owned */
+    struct listener **listeners; size_t nlisteners; /* owned */
+    struct resolver *resolver;       /* owned */
+    struct worker_metrics metrics;
+    struct access_log *log;          /* owned; NULL: disabled */
+    bool draining, stopped;
+    struct timer drain_timer, log_timer;
+    int timer_fd; struct event timer_event; instant timer_at; /* what the timerfd is set to; NEVER: unset */
+    int mail_fd; struct event mail_event; pthread_mutex_t mail_lock; struct message *mail, **mail_end;
+    pthread_t thread;
+    atomic_bool closing;             /* draining, for other threads to see */
+    atomic_bool returned;            /* worker_run is over: nothing more will be read from the mailbox */
+    size_t nconns, nexchanges;
+    uint32_t drawn;                  /* weighted choices made */
+    char date[32]; int64_t date_second; /* "Sun, 06 Nov 1994 08:49:37 GMT", made once a second */
+};
+
+/* base: made here unless os is not os_linux. Aborts where the system has no room for a loop. */
+void worker_init(struct worker *w, const struct os *os, struct config *config, unsigned index, unsigned count);
+/* Turns until stopped: all drained, or told to stop. */
+void worker_run(struct worker *w);
+/* One turn's work after the waiting: the flow tests' entry. Returns true where something is still ready. */
+bool worker_turn(struct worker *w);
+/* Drops all that lives; asserts that nothing is left: contexts, timers, arenas, chunks, descriptors. */
+void worker_free(struct worker *w);
+int64_t worker_wall(struct worker *w); /* ns since the epoch, one reading a turn */
+struct str worker_date(struct worker *w); /* IMF-fixdate */
+/* Flushes bodies that borrow the read buffer: before it is used again. */
+void worker_settle_borrowed(struct worker *w);
+void worker_drain(struct worker *w);
+void worker_stop(struct worker *w);
+void service_free_calls(struct worker *w); /* service.c: the end of the turn */
+/* Any thread. m is malloc'ed and becomes the worker's. */
+void worker_post(struct worker *w, struct message *m);
+void worker_post_kind(struct worker *w, enum message_kind kind);
+#endif
