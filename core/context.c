@@ -26,7 +26,7 @@ void contexts_free(struct contexts *all) {
 static void slots_grow(struct contexts *all) {
     uint32_t old = all->nslots, n = old ? old * 2 : SLOTS_MIN;
     assert(n > old);
-    all->slots = mem_realloc(all->slots, n * sizeof *all->slots);
+    all->slots = mem_realloc(all->slots, n * sizeof(struct context *));
     all->generations = mem_realloc(all->generations, n * sizeof *all->generations);
     all->free_slots = mem_realloc(all->free_slots, n * sizeof *all->free_slots);
     for (uint32_t i = n; i-- > old;) {
@@ -54,7 +54,7 @@ static void slot_give(struct context *c) {
     all->live--;
 }
 
-static struct context *context_of(struct list *sibling) { return LIST_ENTRY(sibling, struct context, sibling); }
+static struct context *context_of(struct list *sibling) { return LIST_OF(sibling, struct context, sibling); }
 
 /* The tree below `root`, parents first, without recursion. NULL after the last. */
 static struct context *next_below(const struct context *root, struct context *c) {
@@ -127,14 +127,14 @@ size_t context_run_ended(struct contexts *all, instant now) {
     size_t ran = 0;
     all->running = true;
     while (!list_is_empty(&all->ended)) {
-        struct context *c = LIST_ENTRY(all->ended.next, struct context, queued);
+        struct context *c = LIST_OF(all->ended.next, struct context, queued);
         if (c->ended_at.ns == 0) c->ended_at = now;
         struct list *n = list_shift(&c->hooks);
         if (!n) {
             list_del(&c->queued);
             continue;
         }
-        struct hook *h = LIST_ENTRY(n, struct hook, node);
+        struct hook *h = LIST_OF(n, struct hook, node);
         ran++;
         h->on_end(h, c, c->ending);
     }

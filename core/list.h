@@ -12,11 +12,11 @@ struct list { /* a head, or a node embedded in its owner; zeroed memory is an un
 #define LIST_HEAD_INIT(head) { &(head), &(head) }
 /* The struct that embeds node as `member`. */
 #define CONTAINER_OF(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
-#define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
+#define LIST_OF(node, type, member) CONTAINER_OF(node, type, member)
 /* Walks entries; `it` may be unlinked inside (its next was read before), other entries may not. */
 #define LIST_EACH(head, it, type, member)                                                                                \
-    for (type *it = LIST_ENTRY((head)->next, type, member), *it##_next = LIST_ENTRY(it->member.next, type, member);       \
-         &it->member != (head); it = it##_next, it##_next = LIST_ENTRY(it->member.next, type, member))
+    for (type *it = LIST_OF((head)->next, type, member), *it##_next = LIST_OF(it->member.next, type, member);       \
+         &it->member != (head); it = it##_next, it##_next = LIST_OF(it->member.next, type, member))
 
 static inline void list_init(struct list *l) { l->next = l->prev = l; }
 static inline bool list_is_linked(const struct list *node) { return node->next != NULL && node->next != node; }

@@ -12,7 +12,7 @@
 
 static_assert(WHEEL_BITS * WHEEL_LEVELS >= 44, "every instant has a level: INT64_MAX ns are less than 2^44 ticks");
 
-static struct timer *timer_of(struct list *node) { return LIST_ENTRY(node, struct timer, node); }
+static struct timer *timer_of(struct list *node) { return LIST_OF(node, struct timer, node); }
 
 /* The first boundary at or after the instant: never early. */
 static int64_t tick_of(instant at) {

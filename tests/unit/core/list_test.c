@@ -12,7 +12,7 @@ static void order(const struct list *head, const int *want, size_t count) {
     size_t i = 0;
     assert_int_equal(list_count(head), count);
     for (const struct list *l = head->next; l != head; l = l->next, i++) {
-        assert_int_equal(LIST_ENTRY(l, struct item, node)->n, want[i]);
+        assert_int_equal(LIST_OF(l, struct item, node)->n, want[i]);
         assert_ptr_equal(l->next->prev, l);
     }
 }
