@@ -7,7 +7,7 @@
 # make coverage   all tests in the cov flavour, and a table by folder and file
 # make bench      the measurements of tests/bench
 # make install    PREFIX (/usr/local), SYSCONFDIR (/etc), DESTDIR
-# FLAVOUR: release (default), san (ASan and UBSan), tsan, cov. CC: gcc (default) or clang. CFLAGS and LDFLAGS are added.
+# FLAVOUR: release (default), san (ASan and UBSan), tsan, cov. CC: gcc (default) or clang. CFLAGS and LDFLAGS are added. V=1 shows commands.
 
 CC ?= gcc
 ifeq ($(origin CC),default)
@@ -18,6 +18,7 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+Q := $(if $(V),,@)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Werror
 BASE := -std=gnu17 -g -fno-omit-frame-pointer -pthread -I. -DCURFEW_VERSION='"$(VERSION)"'
@@ -49,26 +50,28 @@ all: build/curfew
 
 # ---- the program
 $(B)/curfew: $(OBJ_proxy) $(B)/proxy/main.o
-	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS) $(LIBS)
+	@echo "  link $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS) $(LIBS)
 ifeq ($(B),build/release)
 build/curfew: $(B)/curfew
-	cp -f $< $@
+	@cp -f $< $@
 else
 build/curfew: FORCE
-	+$(MAKE) $(PAR) FLAVOUR=release CC=gcc $@
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc $@
 endif
 program: $(B)/curfew
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	@echo "  $(CC) $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # ---- tests
 # A unit test of a floor links that floor and those below: tests/unit/FLOOR/x_test.c
 define unit_rules
 TESTS_$(1) := $$(patsubst %.c,$$(B)/%,$$(wildcard tests/unit/$(1)/*_test.c))
 $$(B)/tests/unit/$(1)/%: $$(B)/tests/unit/$(1)/%.o $$(OBJ_$(1))
-	$$(CC) $$(CFLAGS_ALL) -o $$@ $$^ $$(LDFLAGS) -lcmocka $$(LIBS)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) -o $$@ $$^ $$(LDFLAGS) -lcmocka $$(LIBS)
 unit-$(1): $$(TESTS_$(1))
 	@set -e; for t in $$^; do echo "== $$$$t"; ./$$$$t; done
 endef
@@ -76,10 +79,10 @@ $(foreach f,$(FLOORS),$(eval $(call unit_rules,$(f))))
 # tests/contract links up to codecs, tests/flow all but main.
 TESTS_contract := $(patsubst %.c,$(B)/%,$(wildcard tests/contract/*_test.c))
 $(B)/tests/contract/%_test: $(B)/tests/contract/%_test.o $(OBJ_codecs)
-	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS) -lcmocka $(LIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS) -lcmocka $(LIBS)
 TESTS_flow := $(patsubst %.c,$(B)/%,$(wildcard tests/flow/*_test.c))
 $(B)/tests/flow/%_test: $(B)/tests/flow/%_test.o $(OBJ_proxy)
-	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS) -lcmocka $(LIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS) -lcmocka $(LIBS)
 TESTS := $(foreach f,$(FLOORS) contract flow,$(TESTS_$(f)))
 tests: $(TESTS)
 
@@ -98,7 +101,8 @@ $(FUZZERS_PROXY): $(OBJ_proxy)
 $(filter-out $(FUZZERS_PROXY),$(FUZZERS)): $(OBJ_policies)
 $(B)/tests/fuzz/%.o: CFLAGS_ALL += -Wno-missing-prototypes
 $(FUZZERS): build/fuzz/%: $(B)/tests/fuzz/%.o
-	$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer -o $@ $(sort $^) $(LDFLAGS) $(LIBS)
+	@echo "  link $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer -o $@ $(sort $^) $(LDFLAGS) $(LIBS)
 fuzzers: $(FUZZERS)
 else
 fuzzers: FORCE
