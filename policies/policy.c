@@ -51,7 +51,7 @@ static const char *policy_word(void *state, size_t i) {
 
 /* The whole of the policy that `at` names, or NULL: the built-in, or an error that was reported. */
 static const struct conf_node *base_of(struct family *f, const struct conf_node *at, size_t self) {
-    if (at->kind == CONF_NULL || !check_scalar(f->c, at, "the name of a policy")) return NULL;
+    if (at->kind != CONF_SCALAR || at->bad) return NULL; /* the table says so */
     size_t base = index_of(f->map, at->text);
     if (base == f->map->n) {
         if (!str_eq(at->text, STR("default")))
