@@ -213,7 +213,7 @@ static bool has_output(const struct http2 *h) {
 /* Up, where nothing of the head was given out, the peer cannot have run it. */
 static void close_all(struct http2 *h, const struct fault *f) {
     while (!list_is_empty(&h->legs)) {
-        struct http2_leg *t = LIST_ENTRY(h->legs.next, struct http2_leg, node);
+        struct http2_leg *t = LIST_OF(h->legs.next, struct http2_leg, node);
         struct leg *g = http2_leg_leg(t);
         struct fault own = *f;
         if (h->s->role == CODEC_UP && !g->head_taken) own.unprocessed = true;
@@ -224,14 +224,14 @@ static void close_all(struct http2 *h, const struct fault *f) {
 /* Heads that can leave no more, whoever said GOAWAY: nothing of them left us. */
 static void refuse_queue(struct http2 *h) {
     while (!list_is_empty(&h->queue)) {
-        struct http2_leg *t = LIST_ENTRY(h->queue.next, struct http2_leg, queued);
+        struct http2_leg *t = LIST_OF(h->queue.next, struct http2_leg, queued);
         http2_leg_close(http2_leg_leg(t), &(struct fault){ .why = ENDING_REFUSED_STREAM, .unprocessed = true,
                                                            .say = "the connection takes no more requests" });
     }
 }
 
 static void say_closed(struct http2 *h) {
-    while (!list_is_empty(&h->over)) leg_say_closed(LIST_ENTRY(h->over.next, struct http2_leg, node));
+    while (!list_is_empty(&h->over)) leg_say_closed(LIST_OF(h->over.next, struct http2_leg, node));
 }
 
 void http2_fail(struct http2 *h, const struct fault *f) {
@@ -564,7 +564,7 @@ static bool take(struct http2 *h, struct out *o, const struct leg *until) {
 }
 
 static struct http2_leg *first_queued(struct http2 *h) {
-    return list_is_empty(&h->queue) ? NULL : LIST_ENTRY(h->queue.next, struct http2_leg, queued);
+    return list_is_empty(&h->queue) ? NULL : LIST_OF(h->queue.next, struct http2_leg, queued);
 }
 
 /* One at a time, and taken at once: what has no room stays where it can be withdrawn. */
