@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Between config_tables.c and config.c: what the top-level table fills, before names are joined. For these two files alone.
+#ifndef CURFEW_PROXY_CONFIG_TABLES_H
+#define CURFEW_PROXY_CONFIG_TABLES_H
+#include "proxy/config.h"
+
+struct config_raw { /* config_table's struct */
+    int64_t version, workers;         /* workers INT64_MAX: auto */
+    struct conf_map listeners, upstreams;
+    struct conf_map dialects;         /* of struct dialect */
+    const struct conf_node *policies; /* read by policies_load, since `extends` works on the YAML itself */
+    struct conf_array routes;
+    struct admin_conf *admin;
+    struct log_conf log;
+    struct { span drain; } shutdown;
+};
+#endif
