@@ -54,7 +54,7 @@ bool route_match(const struct route *routes, size_t n, const struct head *h, con
  * slash-star matches the path before it, with or without a slash, and all below. Slash-star alone, and no path at all, match everything, also
  * the "*" of OPTIONS; CONNECT without :protocol has no path and matches nothing. Hosts are compared without port and case, a trailing dot is
  * ignored. Methods are compared as they are: GET does not stand for HEAD. */
-/* The normalised form alone, for tests and fuzzing: path in, out in arena. False: bad. */
+/* The normalised form alone, for tests and fuzzing: path in, out in arena, or the same slice where nothing changed. False: bad. */
 bool route_normalise(struct arena *a, struct str path, struct str *out);
 /* Sets up->target from the match and the route's rewrite; query kept. */
 void route_rewrite(const struct route_match *m, struct arena *a, struct head *up);

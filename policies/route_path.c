@@ -97,6 +97,7 @@ bool route_normalise(struct arena *a, struct str path, struct str *out) {
     char *p = arena_bytes(a, path.n);
     size_t n;
     if (!resolve_escapes(path, p, &n) || !resolve_dots(p, &n)) return false;
-    *out = (struct str){ p, n };
+    struct str made = { p, n };
+    if (!str_eq(made, path)) *out = made; /* an escape that stays as it was is no change: the target goes on as it came */
     return true;
 }

@@ -101,6 +101,19 @@ static void bad_bytes_are_refused(void **state) {
     refused("/a\tb");
 }
 
+static void a_path_that_is_normal_comes_back_as_the_same_slice(void **state) {
+    (void)state;
+    static const struct str paths[] = { STR_INIT("/caf%C3%A9/a%2Fb"), STR_INIT("/.well-known/x") };
+    for (size_t i = 0; i < 2; i++) {
+        struct arena a;
+        struct str out;
+        arena_init(&a, NULL);
+        assert_true(route_normalise(&a, paths[i], &out));
+        assert_ptr_equal(out.p, paths[i].p);
+        arena_clear(&a);
+    }
+}
+
 static void a_plain_path_is_not_copied(void **state) {
     (void)state;
     struct arena a;
@@ -123,6 +136,7 @@ int main(void) {
         cmocka_unit_test(empty_segments_are_segments),
         cmocka_unit_test(a_path_that_climbs_over_its_root_is_refused),
         cmocka_unit_test(bad_bytes_are_refused),
+        cmocka_unit_test(a_path_that_is_normal_comes_back_as_the_same_slice),
         cmocka_unit_test(a_plain_path_is_not_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
