@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Accepting: see listener.h.
+#define _GNU_SOURCE /* accept4 */
 #include "proxy/listener.h"
 #include "proxy/tls.h"
 #include "proxy/worker.h"

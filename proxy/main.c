@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line. A command is a row: its name, what it takes, what it does; `curfew help` prints the rows.
+#include "proxy/gateway.h"
+#include "proxy/sample.h"
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <stdio.h>
+
+struct command {
+    const char *name, *usage, *help;
+    int (*run)(int argc, char **argv); /* argv[0] is the command */
+};
+static const struct command commands[];
+static int usage(const char *command);
+
+/* ---- options that several commands have ----------------------------------------------------------------------------------------------- */
+struct options {
+    const char *config, *listen, *name;
+    bool effective, markdown, json;
+};
+static bool read_options(int argc, char **argv, struct options *o) {
+    static const struct option longs[] = { { "config", required_argument, NULL, 'c' }, { "listen", required_argument, NULL, 'l' },
+                                           { "name", required_argument, NULL, 'n' },   { "effective", no_argument, NULL, 'e' },
+                                           { "markdown", no_argument, NULL, 'm' },     { NULL, 0, NULL, 0 } };
+    *o = (struct options){ .config = NULL };
+    optind = 1;
+    for (int k; (k = getopt_long(argc, argv, "c:l:n:em", longs, NULL)) != -1;) {
+        if (k == 'c') o->config = optarg;
+        else if (k == 'l') o->listen = optarg;
+        else if (k == 'n') o->name = optarg;
+        else if (k == 'e') o->effective = true;
+        else if (k == 'm') o->markdown = true;
+        else return false;
+    }
+    if (optind < argc) fprintf(stderr, "curfew %s: \"%s\" is one word too many\n", argv[0], argv[optind]);
+    return optind == argc;
+}
+
+/* ---- commands --------------------------------------------------------------------------------------------------------------------------- */
+static int run(int argc, char **argv) {
+    struct options o;
+    if (!read_options(argc, argv, &o) || !o.config) return usage("run");
+    struct config *c = config_load(o.config, NULL, 0, NULL, stderr);
+    if (!c) return 1;
+    int code = gateway_run(c);
+    config_unref(c);
+    return code;
+}
+static int check(int argc, char **argv) {
+    struct options o;
+    if (!read_options(argc, argv, &o) || !o.config) return usage("check");
+    struct config *c = config_load(o.config, NULL, 0, NULL, stderr);
+    if (!c) return 1;
+    printf("%s: ok: %zu listeners, %zu upstreams, %zu policies, %zu routes\n", o.config, c->listeners.n, c->upstreams.n, c->policies.n, c->routes.n);
+    config_unref(c);
+    return 0;
+}
+static int dialects(int argc, char **argv) {
+    struct options o;
+    if (!read_options(argc, argv, &o)) return usage("dialects");
+    struct dialect_set *set = mem_zalloc(sizeof *set);
+    dialect_set_builtin(set);
+    if (!o.config) {
+        dialect_print_table(stdout, set, o.markdown);
+        free(set);
+        return 0;
+    }
+    free(set);
+    struct config *c = config_load(o.config, NULL, 0, NULL, stderr);
+    if (!c) return 1;
+    dialect_print_table(stdout, &c->dialects, o.markdown);
+    config_unref(c);
+    return 0;
+}
+static int upstream(int argc, char **argv) {
+    struct options o;
+    if (!read_options(argc, argv, &o) || !o.listen) return usage("upstream");
+    return sample_run(o.listen);
+}
+static int reference(int argc, char **argv) {
+    (void)argv;
+    if (argc > 1) return usage("reference");
+    conf_print_reference(stdout, &config_table);
+    return 0;
+}
+static int schema(int argc, char **argv) {
+    (void)argv;
+    if (argc > 1) return usage("schema");
+    conf_print_schema(stdout, &config_table);
+    return 0;
+}
+static int healthcheck(int argc, char **argv) {
+    struct options o;
+    if (!read_options(argc, argv, &o) || !o.listen) return usage("healthcheck");
+    return sample_healthcheck(o.listen);
+}
+static int version(int argc, char **argv) {
+    (void)argc, (void)argv;
+    printf("curfew %s\n", CURFEW_VERSION);
+    return 0;
+}
+static int help(int argc, char **argv) {
+    if (argc > 1) return usage(argv[1]) == 2 ? 0 : 1;
+    puts("curfew: a reverse proxy that makes deadlines and cancellation mean the same thing in every protocol\n");
+    for (const struct command *c = commands; c->name; c++) printf("  curfew %-42s %s\n", c->usage, c->help);
+    puts("\nExit codes: 0 done; 1 it could not be done, and stderr says why; 2 the command line is wrong.");
+    return 0;
+}
+static const struct command commands[] = {
+    { "run", "run -c FILE", "runs the gateway; SIGTERM drains, a second one stops; SIGUSR1 opens the log anew", run },
+    { "check", "check -c FILE", "checks a configuration: 0, or 1 with every fault and its place", check },
+    { "dialects", "dialects [-c FILE] [--markdown]", "lists the ways in which a deadline is written on the wire", dialects },
+    { "upstream", "upstream -l ADDRESS", "runs the sample upstream: answers, sleeps, streams and fails as it is asked to", upstream },
+    { "reference", "reference", "prints the reference of the configuration, as Markdown", reference },
+    { "schema", "schema", "prints the JSON Schema of the configuration, for editors", schema },
+    { "healthcheck", "healthcheck -l ADDRESS", "asks an admin address for /readyz: 0 where it is ready", healthcheck },
+    { "version", "version", "prints the version", version },
+    { "help", "help [COMMAND]", "prints this", help },
+    { NULL, NULL, NULL, NULL },
+};
+static const struct command *find(const char *name) {
+    for (const struct command *c = commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0) return c;
+    }
+    return NULL;
+}
+static int usage(const char *name) {
+    const struct command *c = find(name);
+    if (!c) {
+        fprintf(stderr, "curfew: \"%s\" is no command; see `curfew help`\n", name);
+        return 1;
+    }
+    fprintf(stderr, "usage: curfew %s\n       %s\n", c->usage, c->help);
+    return 2;
+}
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "help";
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-v") == 0) name = "version";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
+    const struct command *c = find(name);
+    if (!c) {
+        fprintf(stderr, "curfew: \"%s\" is no command; see `curfew help`\n", name);
+        return 2;
+    }
+    return argc > 1 ? c->run(argc - 1, argv + 1) : (c->run(1, argv), 2);
+}
