@@ -16,8 +16,8 @@ COPY deploy/curfew.yaml /etc/curfew/curfew.yaml
 USER 10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# Asks /healthz of the configuration's admin address.
-HEALTHCHECK --interval=10s --timeout=2s --start-period=2s CMD ["curfew", "healthcheck", "-c", "/etc/curfew/curfew.yaml"]
+# Asks /readyz of the admin address; the configuration that is mounted must keep it.
+HEALTHCHECK --interval=10s --timeout=2s --start-period=2s CMD ["curfew", "healthcheck", "-l", "127.0.0.1:9901"]
 # A configuration that is wrong is told on stderr, with its places, and the container does not start.
 ENTRYPOINT ["curfew"]
 CMD ["run", "-c", "/etc/curfew/curfew.yaml"]

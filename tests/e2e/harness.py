@@ -531,9 +531,9 @@ class Gateway:
         text = self.messages()
         report = SANITIZER.search(text)
         assert not report, f"a sanitizer reported: {report.group(0)}"
-        closing = re.search(r"live exchanges (\d+)[, ]+timers (\d+)", text)
-        assert closing, "no closing line 'live exchanges N timers N' on stderr"
-        expect(closing.groups(), ("0", "0"), "live exchanges and timers at exit")
+        closing = re.findall(r"worker \d+ stopped: live exchanges (\d+) timers (\d+) connections (\d+) arena bytes (\d+) chunks (\d+)", text)
+        assert closing, "no worker's closing line 'live exchanges N timers N ...' on stderr"
+        expect(set(closing), {("0",) * 5}, "live exchanges, timers, connections, arena bytes and chunks at exit")
 
     def signal(self, number=signal.SIGTERM):
         self.process.send_signal(number)
