@@ -591,7 +591,7 @@ static void http2_output(struct session *s, struct out *o, instant now) {
     h->out = o;
     s->wants_output = false;
     size_t before = o->bytes;
-    if (!h->dead) send_requests(h, o);
+    if (!h->dead && !h->goaway) send_requests(h, o);
     take(h, o, NULL);
     if (o->bytes != before && !h->settings_acked && instant_is_never(h->settle_by)) h->settle_by = instant_add(now, h->conf->settings_timeout);
     h->out = NULL;

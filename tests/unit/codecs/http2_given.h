@@ -450,7 +450,7 @@ static inline void script_headers(struct script *t, int32_t stream, bool end, co
 }
 #define HEADERS(t, stream, end, ...) script_headers((t), (stream), (end), (const struct pairs[]){ __VA_ARGS__, { 0 } })
 #define GET(t, stream, end, ...) \
-    HEADERS(t, stream, end, { ":method", "GET" }, { ":scheme", "http" }, { ":path", "/" }, { ":authority", "a" }, __VA_ARGS__)
+    HEADERS(t, stream, end, { ":method", "GET" }, { ":scheme", "http" }, { ":path", "/" }, { ":authority", "a" }, ##__VA_ARGS__)
 static inline void script_send(struct script *t, struct side *to) {
     uint8_t *copy = mem_alloc(t->n);
     memcpy(copy, t->p, t->n);
