@@ -147,6 +147,7 @@ void deadline_decide(const struct deadline_policy *p, const struct deadline_fact
     span total = decide_total(p, f, &a, v);
     decide_default(p, f, &a, total, v);
     v->total = instant_add(f->now, total);
+    if (instant_is_never(v->total)) v->client_set = false; /* saturated: so far away that it is none */
     v->fire = v->client_set ? instant_back(v->total, p->answer_margin) : v->total;
     if (a.reject) refuse(v, ENDING_CLIENT_CONTEXT, "a deadline in the request is malformed, or is repeated");
     else if (total.ns < need_of(p).ns) refuse(v, ENDING_SHED_EXPIRED, "less time is left than the upstream needs");
