@@ -34,6 +34,7 @@ struct session_tail {
     bool fin;              /* the peer's FIN was seen */
     bool left_over;        /* the last feed left bytes */
     bool tell_slots;
+    bool opening;          /* inside on_open: there is an exchange, though `leg` is not set yet */
 };
 struct queued_head { const struct head *head; struct queued_head *next; };
 struct leg_tail {
@@ -287,7 +288,9 @@ static bool target_too_long(struct session *s, const uint8_t *p, size_t n) {
 static void open_request(struct session *s, const struct http1_message *m, const uint8_t *p, size_t n, bool more, instant now) {
     struct session_tail *t = tail(s);
     s->begun = false;
+    t->opening = true;
     struct leg *g = s->ev->on_open(s);
+    t->opening = false;
     if (!g) {
         t->refusal = (struct fault){ .why = ENDING_SHED_LOAD, .status = 503, .say = "there is no room for the request" };
         t->refusing = s->wants_output = true;
@@ -856,7 +859,7 @@ static void shutdown(struct session *s, bool final) {
     s->reusable = false;
     s->wants_output = true;
     bool begun = is_down(s) && s->begun && !final;
-    if (!t->leg && !begun) retire(s, NEXT_CLOSE);
+    if (!t->leg && !t->opening && !begun) retire(s, NEXT_CLOSE);
     if (is_down(s) || !s->slots) return;
     s->slots = 0;
     t->tell_slots = true;

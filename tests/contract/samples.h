@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a peer of each codec says, for the contract suite: a registered codec and role without a sample fails it. Add rows here, nothing else.
+#ifndef CURFEW_TESTS_CONTRACT_SAMPLES_H
+#define CURFEW_TESTS_CONTRACT_SAMPLES_H
+#include "codecs/codec.h"
+
+struct sample {
+    const char *codec;
+    enum codec_role role;
+    const char *what;
+    struct str in;             /* the peer's bytes */
+    struct str (*make)(void);  /* or: made once, static */
+    size_t prelude;            /* of these bytes, how many come before an exchange can begin (up) */
+    const char *method;        /* up: of the requests that it answers */
+    unsigned legs;             /* how many exchanges it opens (down) or answers (up) in good order */
+    size_t body;               /* bytes of body that come, in all */
+    bool half;                 /* the peer's part alone does not end them: the suite does not expect a good end */
+};
+
+static const struct sample samples[] = {
+    { "http1", CODEC_DOWN, "a request without a body", STR_INIT("GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n"),
+      .legs = 1 },
+    { "http1", CODEC_DOWN, "two pipelined ones, the first with a body",
+      STR_INIT("POST /a HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nhello\r\nGET /b HTTP/1.1\r\nHost: example.com\r\n\r\n"),
+      .legs = 2, .body = 5 },
+    { "http1", CODEC_DOWN, "chunks, extensions and trailers, then the last request",
+      STR_INIT("PUT /a HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5;a=\"b;\\\"\" ; c\r\nhello\r\n1\r\n!\r\n"
+               "0\r\nX-Sum: 1\r\n\r\nHEAD / HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n"),
+      .legs = 2, .body = 6 },
+    { "http1", CODEC_DOWN, "HTTP/1.0 without Host", STR_INIT("GET / HTTP/1.0\r\nAccept: text/html\r\n\r\n"), .legs = 1 },
+    { "http1", CODEC_DOWN, "an upgrade that is not taken, then a request",
+      STR_INIT("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), .legs = 2 },
+    { "http1", CODEC_UP, "a length", STR_INIT("HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello"), .method = "GET", .legs = 1, .body = 5 },
+    { "http1", CODEC_UP, "interim answers, then chunks and trailers, then another answer",
+      STR_INIT("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+               "5\r\nhello\r\n1;x\r\n \r\n0\r\nX-Sum: 2\r\n\r\n"),
+      .method = "POST", .legs = 1, .body = 6 },
+    { "http1", CODEC_UP, "no content, and how long it is kept", STR_INIT("HTTP/1.1 204 No Content\r\nKeep-Alive: timeout=5\r\n\r\n"), .method = "GET",
+      .legs = 1 },
+    { "http1", CODEC_UP, "a HEAD's answer", STR_INIT("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"), .method = "HEAD", .legs = 1 },
+    { "http1", CODEC_UP, "a body that the close ends", STR_INIT("HTTP/1.0 200 OK\r\n\r\nhello, world"), .method = "GET", .legs = 1, .body = 12,
+      .half = true },
+
+    { "toy", CODEC_DOWN, "two queries", STR_INIT("HELLO\nQ\nD5\nhelloE\nQ\nE\n"), .legs = 2, .body = 5 },
+    { "toy", CODEC_UP, "an answer", STR_INIT("KEY k1\nA\nD5\nhelloD1\n!E\n"), .prelude = 7, .method = "QUERY", .legs = 1, .body = 6 },
+};
+#define SAMPLES (sizeof samples / sizeof samples[0])
+
+static inline struct str sample_bytes(const struct sample *s) { return s->make ? s->make() : s->in; }
+#endif
