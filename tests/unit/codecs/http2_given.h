@@ -262,6 +262,15 @@ static inline void exchange_free(struct exchange *x) {
     buffer_free(&x->gives);
     free(x);
 }
+/* Gives back the exchanges that are over, so that a scenario may have thousands. */
+static inline void side_forget(struct side *d) {
+    size_t kept = 0;
+    for (size_t i = 0; i < d->nx; i++) {
+        if (d->x[i]->live) d->x[kept++] = d->x[i];
+        else exchange_free(d->x[i]);
+    }
+    d->nx = kept;
+}
 /* The end of a scenario: whoever is left hears that the connection is gone, exactly once. */
 static inline void side_close(struct side *d) {
     d->codec->lost(d->s, &(struct fault){ .why = d->s->role == CODEC_UP ? ENDING_UPSTREAM_CLOSED : ENDING_CLIENT_RESET });
