@@ -40,7 +40,9 @@ struct head {
     uint64_t length;     /* of BODY_LENGTH */
     /* request */
     struct str method, scheme, authority, target; /* target: path and query as sent; "*" for OPTIONS *; for CONNECT without :protocol empty */
-    struct str protocol; /* what a tunnel would speak: the Upgrade token, or :protocol; empty: none asked */
+    struct str protocol; /* what a tunnel would speak: the Upgrade token, or :protocol; empty: none asked. The neutral form of such a request is
+                            HTTP/1's: method GET, WebSocket's key and version as fields, opened by an answer of 101 with BODY_TUNNEL; HTTP/2
+                            turns it into an extended CONNECT and 200, and back */
     /* answer */
     uint16_t status;
     struct field *fields;
