@@ -298,7 +298,8 @@ class Wire:
 
 
 class Upstream:
-    """A server of raw bytes. On each connection, in a thread of its own, script(wire) plays; what it raises fails the test."""
+    """A server of raw bytes. On each connection, in a thread of its own, script(wire) plays; what it raises fails the test, but for a write that
+    finds the gateway gone: that is recorded as the end."""
 
     def __init__(self, script, host=HOST, port=0, backlog=128):
         self.script = script
@@ -342,6 +343,9 @@ class Upstream:
     def _play(self, wire):
         try:
             self.script(wire)
+        except (ConnectionResetError, BrokenPipeError):  # the gateway left while the script was writing
+            if not wire.ended:
+                wire.ended, wire.ended_at = "rst", time.monotonic()
         except Exception as e:  # pylint: disable=broad-except
             if not self.closing:
                 self.errors.append(e)

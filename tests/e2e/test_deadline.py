@@ -264,7 +264,7 @@ def test_malformed_deadlines_are_ignored_or_refused():
                 "x-lax": {"in": "header", "unit": "ms", "kind": "relative", "malformed": "ignore"}}
     policy = {"deadline": {**EVERYTHING, "read": EVERYTHING["read"] + ["x-strict", "x-lax"]}}
     with Upstream(serve(echo)) as up, Gateway(up, policy=policy, more={"dialects": dialects}) as g:
-        for value in ("", "-5", "+5", "5 ms", "0x5", "5.5", "five", "5,5x"):
+        for value in ("", "-5", "+5", "5 ms", "0x5", "5.5", "five", "5x"):
             expect(g.ask(get("/", f"X-Strict: {value}")).status, 400, f"x-strict: {value!r}")
             answer = g.ask(get("/", f"X-Lax: {value}"))
             expect(answer.status, 200, f"x-lax: {value!r}")

@@ -51,7 +51,7 @@ def test_check_reports_all_faults_in_one_run():
     code, out, err = check(text)
     said = out + err
     expect(code, 1)
-    for where, words in (("5:17", "defautl"), ("5:35", "90"), ("5:44", "min"), ("9:33", "bee")):
+    for where, words in (("5:17", "defautl"), ("5:35", "90"), ("5:44", "min"), ("9:38", "bee")):
         assert re.search(rf"curfew\.yaml:{where}: error: .*{words}", said), f"nothing at {where} of {words}:\n{said}"
     assert "default" in said.split("defautl", 1)[1].split("error")[0], f"no hint:\n{said}"
     assert '"90s"' in said or "90s" in said, f"no hint for 90:\n{said}"
