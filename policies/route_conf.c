@@ -433,6 +433,10 @@ static void check_route(struct conf *c, const struct conf_node *n, void *at) {
         conf_error(c, n->pos, NULL, ways ? "a route has only one of upstream, upstreams, respond and redirect"
                                          : "the route leads nowhere: it has one of upstream, upstreams, respond and redirect");
     r->upstream_index = SIZE_MAX;
+    static const char *const upstreams_keys[] = { "rewrite", "host" };
+    for (size_t i = 0; i < COUNT(upstreams_keys) && ways == 1 && (r->answer || r->redirect); i++)
+        if (conf_get(n, str_of(upstreams_keys[i])))
+            conf_warn(c, conf_pos_of(n, upstreams_keys[i]), NULL, "%s has no effect: the route asks no upstream", upstreams_keys[i]);
 }
 
 static const struct conf_word host_words[] = {

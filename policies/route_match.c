@@ -147,8 +147,9 @@ static bool take_target(struct str target, struct arena *a, struct route_match *
         m->path = path;
         return true;
     }
+    if (at == 0) path = STR("/"); /* RFC 9110 4.2.3: http://host?query has the path "/" */
     if (!route_normalise(a, path, &m->path)) return false;
-    m->path_changed = m->path.p != path.p;
+    m->path_changed = m->path.p != target.p;
     return true;
 }
 

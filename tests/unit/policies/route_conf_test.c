@@ -151,6 +151,14 @@ static void fixed_answers_are_answers(void **state) {
     REFUSED(route_table, "match: {}\nrespond: { content_type: \"a\\nb\" }\n", "cannot be the value");
 }
 
+static void what_is_for_upstreams_is_idle_in_a_route_that_asks_none(void **state) {
+    (void)state;
+    assert_true(conf_load(&load, given_yaml("match: {}\nrespond: {}\nrewrite: { prefix: /a }\n"), &route_table, &route));
+    take_report();
+    assert_string_equal(report, "y:3:1: warning: rewrite has no effect: the route asks no upstream\n");
+    done();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_route_has_every_key_of_the_example),
@@ -165,6 +173,7 @@ int main(void) {
         cmocka_unit_test(header_edits_are_fields_that_can_be_sent),
         cmocka_unit_test(redirects_lead_somewhere_else),
         cmocka_unit_test(fixed_answers_are_answers),
+        cmocka_unit_test(what_is_for_upstreams_is_idle_in_a_route_that_asks_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
