@@ -226,15 +226,14 @@ static const struct conf_word half_words[] = {
     { "tolerate", HALF_TOLERATE, "the client still wants its answer" },
     { 0 }
 };
+#define IN_DRAIN(member) (offsetof(struct cancel_policy, drain_limit.member) - offsetof(struct cancel_policy, drain_limit))
 static const struct conf_field drain_fields[] = {
-    { .name = "time", .type = CONF_DURATION, .offset = offsetof(struct cancel_policy, drain_limit.time) - offsetof(struct cancel_policy, drain_limit),
-      .def = "2s", .min = 0, .max = 3600 * NS_PER_S, .help = "how long an unwanted answer is read" },
-    { .name = "bytes", .type = CONF_SIZE, .offset = offsetof(struct cancel_policy, drain_limit.bytes) - offsetof(struct cancel_policy, drain_limit),
-      .def = "1MiB", .min = 0, .max = INT64_C(1) << 40, .help = "how much of it is read" },
+    { .name = "time", .type = CONF_DURATION, .offset = IN_DRAIN(time), .def = "2s", .min = 0, .max = 3600 * NS_PER_S, .help = "how long an unwanted answer is read" },
+    { .name = "bytes", .type = CONF_SIZE, .offset = IN_DRAIN(bytes), .def = "1MiB", .min = 0, .max = INT64_C(1) << 40, .help = "how much of it is read" },
     { 0 }
 };
-static const struct conf_table drain_table = { .name = "drain_limit", .size = sizeof(((struct cancel_policy *)0)->drain_limit), .fields = drain_fields,
-    .help = "What reading an unwanted answer to its end may cost, so that its connection can be used again." };
+static const struct conf_table drain_table = { .name = "drain_limit", .size = sizeof(((struct cancel_policy *)0)->drain_limit),
+    .fields = drain_fields, .help = "What reading an unwanted answer to its end may cost, so that its connection can be used again." };
 static const struct conf_field cancel_fields[] = {
     { .name = "client_gone", .type = CONF_ENUM, .offset = offsetof(struct cancel_policy, client_gone), .words = gone_words, .def = "cancel",
       .help = "what a client's leaving means for the work upstream" },

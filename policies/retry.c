@@ -21,7 +21,8 @@ static bool parse_when(struct conf *c, const struct conf_node *n, const struct c
         enum ending e = check_ending(c, item);
         if (e != ENDING_NONE && !is_outcome(e))
             conf_error(c, item->pos, "an attempt can end by refused_stream, connect_failure, connect_timeout, try_timeout, upstream_reset, "
-                       "upstream_closed, upstream_error or upstream_idle", "%.*s ends the request, so nothing is left to try again", STR_ARG(item->text));
+                       "upstream_closed, upstream_error or upstream_idle", "%.*s ends the request, so nothing is left to try again",
+                       STR_ARG(item->text));
         if (e == ENDING_NONE || !is_outcome(e)) good = false;
         else *mask |= UINT64_C(1) << e;
     }

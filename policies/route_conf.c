@@ -309,7 +309,8 @@ static void check_edits(struct conf *c, const struct conf_node *n, void *at) {
 static const char edits_shape[] = "{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}";
 static const struct conf_field edits_fields[] = {
     { .name = "remove", .type = CONF_CUSTOM, .offset = offsetof(struct header_edits, remove), .parse = parse_remove,
-      .shape = "{\"type\":[\"array\",\"string\"],\"items\":{\"type\":\"string\"}}", .help = "headers that are taken away, before the others are put in" },
+      .shape = "{\"type\":[\"array\",\"string\"],\"items\":{\"type\":\"string\"}}",
+      .help = "headers that are taken away, before the others are put in" },
     { .name = "set", .type = CONF_CUSTOM, .offset = offsetof(struct header_edits, set), .parse = parse_set, .shape = edits_shape,
       .help = "headers by name that replace those of the same name" },
     { .name = "add", .type = CONF_CUSTOM, .offset = offsetof(struct header_edits, add), .parse = parse_add, .shape = edits_shape,
@@ -445,7 +446,8 @@ static const struct conf_word host_words[] = {
     { 0 }
 };
 static const struct conf_field route_fields[] = {
-    { .name = "name", .type = CONF_REF, .offset = offsetof(struct route, name), .help = "its name in the log and the metrics; left out: routes[3]" },
+    { .name = "name", .type = CONF_REF, .offset = offsetof(struct route, name),
+      .help = "its name in the log and the metrics; left out: routes[3]" },
     { .name = "match", .type = CONF_POINTER, .offset = offsetof(struct route, match), .table = &route_match_table, .required = true,
       .help = "which requests take the route; {}: all" },
     { .name = "upstream", .type = CONF_REF, .offset = offsetof(struct route, upstream), .help = "where they go" },

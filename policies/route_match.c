@@ -153,7 +153,8 @@ static bool take_target(struct str target, struct arena *a, struct route_match *
     return true;
 }
 
-bool route_match(const struct route *routes, size_t n, const struct head *h, const struct rpc *rpc, struct arena *a, struct route_match *m, bool *bad) {
+bool route_match(const struct route *routes, size_t n, const struct head *h, const struct rpc *rpc, struct arena *a, struct route_match *m,
+                 bool *bad) {
     *bad = false;
     m->route = NULL;
     if (!h->target.n) return false; /* CONNECT host:port has no path that a route could name */
