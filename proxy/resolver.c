@@ -14,6 +14,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -184,14 +185,14 @@ static const char *sentence(int err) {
     switch (err) {
     case DNS_ERR_NOTEXIST: return "the name does not exist";
     case DNS_ERR_NODATA: return "the name has no addresses";
-    case DNS_ERR_TIMEOUT: return "no name server answered in time";
+    case DNS_ERR_TIMEOUT: return "no name server gave an answer in time";
     case DNS_ERR_TRUNCATED: return "the answer was too long for UDP";
-    case DNS_ERR_SERVERFAILED: return "the name server failed";
     case DNS_ERR_REFUSED: return "the name server refused to answer";
     default: return "the name server's answer made no sense";
     }
 }
 
+/* evdns keeps REFUSED and the like for itself until its last server has said so, and takes SERVFAIL for silence. */
 static void take_answer(struct addresses *a, enum family f, int err, char type, int count, int ttl, const void *v) {
     bool good = err == DNS_ERR_NONE && count > 0 && type == (f == IP4 ? DNS_IPv4_A : DNS_IPv6_AAAA);
     bool none = err == DNS_ERR_NOTEXIST || err == DNS_ERR_NODATA || (err == DNS_ERR_NONE && count == 0);
@@ -379,6 +380,10 @@ static void set_attempts(struct evdns_base *dns, int n) {
     evdns_base_set_option(dns, "attempts:", text);
 }
 
+/* evdns writes to stderr by itself otherwise; what matters to an upstream it is told by its watch. */
+static void on_dns_log(int is_warning, const char *say) { log_at(is_warning ? LOG_WARN : LOG_DEBUG, "resolver", "%s", say); }
+static void take_dns_log(void) { evdns_set_log_fn(on_dns_log); }
+
 /* evdns falls back to 127.0.0.1 where resolv.conf has no server or cannot be read, as the C library does: worth a word, no more. */
 static const char *add_nameservers(struct evdns_base *dns, const char *nameserver) {
     if (nameserver) return evdns_base_nameserver_ip_add(dns, nameserver) == 0 ? NULL : "the name server's address is not valid";
@@ -391,6 +396,8 @@ static span or_else(span s, span otherwise) { return s.ns ? s : otherwise; }
 
 struct resolver *resolver_new(struct event_base *base, const struct resolver_options *options, const char **say) {
     static const struct resolver_options defaults;
+    static pthread_once_t once = PTHREAD_ONCE_INIT; /* the log function is the process's */
+    pthread_once(&once, take_dns_log);
     const struct resolver_options *o = options ? options : &defaults;
     struct evdns_base *dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     *say = dns ? add_nameservers(dns, o->nameserver) : "evdns could not be set up";
