@@ -152,6 +152,16 @@ static struct str lower(struct str s, char out[WORD_MAX]) {
 /* Short words are near to everything: one slip in three letters, two from five on, three from twelve on. */
 static unsigned far_for(size_t n) { return n < 3 ? 1 : n < 5 ? 2 : n < 12 ? 3 : 4; }
 
+/* Two letters in the wrong order are one slip of the fingers. */
+static bool is_swapped(struct str a, struct str b) {
+    size_t i = 0;
+    while (i < a.n && i < b.n && a.p[i] == b.p[i]) i++;
+    if (a.n != b.n || i + 1 >= a.n || a.p[i] != b.p[i + 1] || a.p[i + 1] != b.p[i]) return false;
+    return str_eq(str_from(a, i + 2), str_from(b, i + 2));
+}
+
+static unsigned distance(struct str a, struct str b) { return is_swapped(a, b) ? 1 : str_distance(a, b); }
+
 const char *conf_nearest(struct str word, const char *(*next)(void *state, size_t i), void *state) {
     if (word.n == 0 || word.n > WORD_MAX) return NULL;
     char a[WORD_MAX], b[WORD_MAX];
@@ -163,7 +173,7 @@ const char *conf_nearest(struct str word, const char *(*next)(void *state, size_
         const char *known = next(state, i);
         if (!known) break;
         struct str lk = lower(str_of(known), b);
-        unsigned d = strlen(known) > WORD_MAX ? best_distance : str_distance(lw, lk);
+        unsigned d = strlen(known) > WORD_MAX ? best_distance : distance(lw, lk);
         if (d < best_distance) best = known, best_distance = d;
         if (lw.n >= 3 && str_starts(lk, lw)) longer = known, longer_count++;
     }

@@ -43,10 +43,10 @@ static bool wrong_kind(struct conf *c, const struct conf_node *n, const struct c
 }
 
 static bool malformed(struct conf *c, const struct conf_node *n, const struct conf_field *f, const char *what) {
-    const char *meant = conf_meant(c, f->type, n->text);
-    const char *try = meant ? conf_format(c, " (try %s)", meant) : "";
-    const char *or_none = f->none ? conf_format(c, " and not %s", f->none) : "";
-    conf_error(c, n->pos, NULL, "%s%s is not %s%s%s", prefix(c, f), conf_show(c, n->text), what, or_none, try);
+    const char *meant = conf_meant(c, f->type, n->text), *shown = conf_show(c, n->text);
+    if (meant) conf_error(c, n->pos, NULL, "%s%s is not %s (try %s)", prefix(c, f), shown, what, meant);
+    else if (f->none) conf_error(c, n->pos, NULL, "%s%s is neither %s nor %s", prefix(c, f), shown, what, f->none);
+    else conf_error(c, n->pos, NULL, "%s%s is not %s", prefix(c, f), shown, what);
     return false;
 }
 
@@ -201,7 +201,7 @@ static bool read_map(struct conf *c, const struct conf_node *n, const struct con
         const struct conf_node *item = n->items[i];
         const struct conf_field row = { .name = conf_format(c, "%.*s", STR_ARG(n->keys[i]->text)), .type = CONF_STRUCT, .table = f->table };
         m.names[i] = (struct conf_ref){ n->keys[i]->text, n->keys[i] };
-        if (item->kind == CONF_NULL) load_table(c, NULL, n->keys[i]->pos, f->table, slot(m.v, i, size));
+        if (item->kind == CONF_NULL && !item->bad) load_table(c, NULL, n->keys[i]->pos, f->table, slot(m.v, i, size));
         else ok = read_struct(c, item, &row, slot(m.v, i, size)) && ok;
     }
     *(struct conf_map *)at = m;
@@ -258,10 +258,10 @@ static void set_default(struct conf *c, const struct conf_field *f, struct conf_
     if (f->type == CONF_REFS) ((struct conf_refs *)at)->given = false;
 }
 
-static void load_row(struct conf *c, const struct conf_node *map, struct conf_pos near, const struct conf_table *table, const struct conf_field *f,
-                     void *at) {
+/* silent: the map was found at fault before, so that what it lacks is no news. */
+static void load_row(struct conf *c, const struct conf_node *map, bool silent, struct conf_pos near, const struct conf_table *table,
+                     const struct conf_field *f, void *at) {
     const struct conf_node *n = conf_get(map, str_of(f->name));
-    bool silent = map && map->kind != CONF_MAPPING; /* reported already: what it lacks is no news */
     if (n && n->kind != CONF_NULL && !n->bad) {
         set_empty(f, at);
         /* a reader that failed on a scalar wrote nothing */
@@ -307,14 +307,15 @@ static void report_unknown(struct conf *c, const struct conf_node *map, const st
     }
 }
 
-/* n NULL: nothing was written, all defaults. n no map: reported already, all defaults, and no word about missing keys. */
+/* n NULL: nothing was written, all defaults. n bad or no map: reported already, all defaults, and no word about missing keys. */
 static void load_table(struct conf *c, const struct conf_node *n, struct conf_pos near, const struct conf_table *table, void *at) {
     memset(at, 0, table->size);
     struct conf_rows rows = { .table = table };
-    for (const struct conf_field *f; (f = conf_next_row(&rows));) load_row(c, n, near, table, f, (char *)at + f->offset);
-    bool is_map = n && n->kind == CONF_MAPPING;
-    if (is_map) report_unknown(c, n, table);
-    if (table->check) table->check(c, is_map ? n : NULL, at);
+    bool silent = n && (n->bad || n->kind != CONF_MAPPING);
+    const struct conf_node *map = silent ? NULL : n;
+    for (const struct conf_field *f; (f = conf_next_row(&rows));) load_row(c, map, silent, near, table, f, (char *)at + f->offset);
+    if (map) report_unknown(c, map, table);
+    if (table->check) table->check(c, map, at);
 }
 
 bool conf_load(struct conf *c, const struct conf_node *n, const struct conf_table *table, void *at) {

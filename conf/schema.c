@@ -51,8 +51,15 @@ static void pattern(FILE *to, const char *regex, const char *none) {
     fprintf(to, "%s)$\" }", regex);
 }
 
+/* A reference is a URI: it has no blanks. */
+static void print_id(FILE *to, const char *id) {
+    for (; *id; id++) fputc(*id == ' ' ? '_' : *id, to);
+}
+
 static void reference(FILE *to, const struct conf_tables *all, const struct conf_field *f) {
-    fprintf(to, "{ \"$ref\": \"#/$defs/%s\" }", conf_table_id(all, f->table));
+    fputs("{ \"$ref\": \"#/$defs/", to);
+    print_id(to, conf_table_id(all, f->table));
+    fputs("\" }", to);
 }
 
 static void bounds(FILE *to, const struct conf_field *f, const char *min, const char *max) {
@@ -160,7 +167,9 @@ static void required(FILE *to, const struct conf_table *t) {
 
 static void table(FILE *to, const struct conf_tables *all, size_t i) {
     const struct conf_table *t = all->v[i];
-    fprintf(to, ",\n    \"%s\": {\n      \"type\": \"object\", \"additionalProperties\": false", all->ids[i]);
+    fputs(",\n    \"", to);
+    print_id(to, all->ids[i]);
+    fputs("\": {\n      \"type\": \"object\", \"additionalProperties\": false", to);
     if (t->help) fputs(",\n      \"description\": ", to), quoted(to, str_of(t->help));
     required(to, t);
     fputs(",\n      \"properties\": {\n", to);
@@ -180,7 +189,9 @@ void conf_print_schema(FILE *to, const struct conf_table *root) {
     conf_collect(&all, &c, root);
     fputs("{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n  \"title\": ", to);
     quoted(to, str_of(root->name));
-    fprintf(to, ",\n  \"$ref\": \"#/$defs/%s\",\n  \"$defs\": {\n", root->name);
+    fputs(",\n  \"$ref\": \"#/$defs/", to);
+    print_id(to, all.ids[0]);
+    fputs("\",\n  \"$defs\": {\n", to);
     fputs("    \"-other\": { \"anyOf\": [{ \"type\": \"null\" }, { \"type\": \"string\", \"pattern\": \"\\\\$\\\\{\" }] }", to);
     for (size_t i = 0; i < all.n; i++) table(to, &all, i);
     fputs("\n  }\n}\n", to);

@@ -109,11 +109,17 @@ static struct conf_node *new_node(struct build *b, enum conf_kind kind, yaml_mar
 static void refuse_extras(struct build *b, struct conf_node *n, const yaml_char_t *anchor, const yaml_char_t *tag) {
     if (anchor) conf_error(b->c, n->pos, "write the value out where it is needed", "the anchor &%s: anchors and aliases are not supported", (const char *)anchor);
     if (tag) conf_error(b->c, n->pos, "what a value is, its key decides", "the tag %s: tags are not supported", (const char *)tag);
-    n->bad = n->bad || anchor || tag;
+    n->bad = n->bad || tag; /* an anchor by itself changes nothing */
 }
 
 static bool is_null(struct str s) {
     return s.n == 0 || str_eq(s, STR("~")) || str_eq(s, STR("null")) || str_eq(s, STR("Null")) || str_eq(s, STR("NULL"));
+}
+
+/* What the map holds cannot be known: it is passed over as a whole. */
+static void refuse_merge(struct build *b, struct conf_node *key) {
+    conf_error(b->c, key->pos, "write the keys out where they are needed; policies have extends", "the merge key << is not supported");
+    key->bad = b->stack[b->depth - 1].node->bad = true;
 }
 
 static void check_scalar(struct build *b, struct conf_node *n, bool is_key) {
@@ -122,6 +128,7 @@ static void check_scalar(struct build *b, struct conf_node *n, bool is_key) {
         n->bad = true;
         n->text = STR("");
     }
+    if (is_key && !n->quoted && str_eq(n->text, STR("<<"))) refuse_merge(b, n);
     if (is_key || n->bad) return;
     if (!n->quoted && is_null(n->text)) n->kind = CONF_NULL;
     else if (b->expand && !conf_expand(b->c, n, &b->budget)) n->bad = true;

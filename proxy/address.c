@@ -104,6 +104,12 @@ static const char *parse_v6(struct str text, struct address *out) {
     return set_v6(out, out->host) ? NULL : "this is not an IPv6 address";
 }
 
+static bool is_like_v6(struct str text) {
+    for (size_t i = 0; i < text.n; i++)
+        if (!text.p[i] || !strchr("0123456789abcdefABCDEF:.", text.p[i])) return false;
+    return true;
+}
+
 const char *address_parse(struct str text, struct address *out) {
     *out = (struct address){ .text = text };
     if (!text.n) return "the address is empty";
@@ -114,7 +120,8 @@ const char *address_parse(struct str text, struct address *out) {
     if (colon == text.n) return "the port is missing";
     out->host = str_first(text, colon);
     struct str port = str_from(text, colon + 1);
-    if (str_index(port, ':') < port.n) return "an IPv6 address stands in brackets: [::1]:80";
+    if (str_starts(port, STR("//"))) return "an address has no scheme: it is host:port";
+    if (str_index(port, ':') < port.n) return is_like_v6(text) ? "an IPv6 address stands in brackets: [::1]:80" : "an address is host:port";
     const char *say = parse_port(port, &out->port);
     if (say) return say;
     out->kind = ADDRESS_IP;

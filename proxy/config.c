@@ -18,17 +18,27 @@ static const char *next_word(void *state, size_t i) {
     return w->refs ? w->refs[i].name.p : w->names[i].p;
 }
 
-static const char *hint_for(struct conf *c, struct str name, struct words words) {
-    const char *near = conf_nearest(name, next_word, &words);
-    return near ? arena_printf(&c->arena, "did you mean \"%s\"?%c", near, 0).p : NULL;
+#define SHOWN_MAX 100u /* bytes of a list of names in a hint */
+static const char *known(struct conf *c, const char *what, struct words words) {
+    struct str all = STR("");
+    const char *name;
+    for (size_t i = 0; all.n <= SHOWN_MAX && (name = next_word(&words, i)); i++)
+        all = arena_printf(&c->arena, "%.*s%s%s", STR_ARG(all), i ? ", " : "", name);
+    if (!all.n || all.n > SHOWN_MAX) return NULL;
+    return arena_printf(&c->arena, "known %s: %.*s%c", what, STR_ARG(all), 0).p;
 }
 
-/* Index of the name, or SIZE_MAX after reporting. */
-static size_t find(struct conf *c, const struct conf_ref *ref, const struct conf_map *among, const char *what) {
+static const char *hint_for(struct conf *c, struct str name, const char *what, struct words words) {
+    const char *near = conf_nearest(name, next_word, &words);
+    return near ? arena_printf(&c->arena, "did you mean \"%s\"?%c", near, 0).p : known(c, what, words);
+}
+
+/* Index of the upstream, or SIZE_MAX after reporting. */
+static size_t find_upstream(struct conf *c, const struct conf_ref *ref, const struct conf_map *among) {
     for (size_t i = 0; i < among->n; i++)
         if (str_eq(among->names[i].name, ref->name)) return i;
-    conf_error(c, ref->at->pos, hint_for(c, ref->name, (struct words){ .refs = among->names, .n = among->n }), "there is no %s %.*s", what,
-               STR_ARG(ref->name));
+    const char *hint = hint_for(c, ref->name, "upstreams", (struct words){ .refs = among->names, .n = among->n });
+    conf_error(c, ref->at->pos, hint, "there is no upstream %.*s", STR_ARG(ref->name));
     return SIZE_MAX;
 }
 
@@ -76,7 +86,7 @@ static void join_weighted(struct conf *c, const struct config *config, struct ro
     uint32_t total = 0;
     for (size_t i = 0; i < r->upstreams.n; i++) {
         int64_t weight = *CONF_AT(r->upstreams, int64_t, i);
-        size_t index = find(c, &r->upstreams.names[i], &config->upstreams, "upstream");
+        size_t index = find_upstream(c, &r->upstreams.names[i], &config->upstreams);
         if (index == SIZE_MAX || weight <= 0) continue;
         total += (uint32_t)weight;
         r->weighted_index[r->nweighted] = index;
@@ -90,14 +100,15 @@ static const struct policy *join_policy(struct conf *c, const struct config *con
     if (!ref->at) return &all->v[0];
     const struct policy *p = policies_find(all, ref->name);
     if (p) return p;
-    conf_error(c, ref->at->pos, hint_for(c, ref->name, (struct words){ .names = all->names, .n = all->n }), "there is no policy %.*s", STR_ARG(ref->name));
+    const char *hint = hint_for(c, ref->name, "policies", (struct words){ .names = all->names, .n = all->n });
+    conf_error(c, ref->at->pos, hint, "there is no policy %.*s", STR_ARG(ref->name));
     return &all->v[0];
 }
 
 static void join_route(struct conf *c, const struct config *config, size_t i) {
     struct route *r = CONF_AT(config->routes, struct route, i);
     r->index = i;
-    r->upstream_index = r->upstream.at ? find(c, &r->upstream, &config->upstreams, "upstream") : SIZE_MAX;
+    r->upstream_index = r->upstream.at ? find_upstream(c, &r->upstream, &config->upstreams) : SIZE_MAX;
     r->use = join_policy(c, config, &r->policy);
     if (r->upstreams.n) join_weighted(c, config, r);
 }
@@ -129,7 +140,7 @@ static bool was_seen(const struct config *config, size_t i) {
 static void join_calls(struct conf *c, const struct config *config) {
     for (size_t i = 0; i < config->policies.n; i++) {
         const struct call_policy *call = config->policies.v[i].cancel.call;
-        if (call && call->upstream.at && !was_seen(config, i)) find(c, &call->upstream, &config->upstreams, "upstream");
+        if (call && call->upstream.at && !was_seen(config, i)) find_upstream(c, &call->upstream, &config->upstreams);
     }
 }
 

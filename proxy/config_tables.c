@@ -13,7 +13,8 @@
 /* ---- values of our own ------------------------------------------------------------------------------------------------------ */
 
 static bool refuse(struct conf *c, const struct conf_node *n, const struct conf_field *f, const char *hint, const char *say) {
-    conf_error(c, n->pos, hint, "%s: %.*s%s%s", f->name, STR_ARG(n->text), n->kind == CONF_SCALAR && n->text.n ? ": " : "", say);
+    if (n->kind == CONF_SCALAR) conf_error(c, n->pos, hint, "%s \"%.*s\": %s", f->name, STR_ARG(n->text), say);
+    else conf_error(c, n->pos, hint, "%s: %s", f->name, say);
     return false;
 }
 

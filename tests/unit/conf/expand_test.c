@@ -50,7 +50,7 @@ static void what_came_out_is_read_as_the_row_wants_it(void **state) {
     assert_int_equal(l->toy.wait.ns, 20 * NS_PER_S);
     assert_text(l->toy.tags.v[0].name, "value");
     unload(l);
-    assert_error("workers: ${NAME}", "1:10: error: workers: value is not a whole number and not all");
+    assert_error("workers: ${NAME}", "1:10: error: workers: value is neither a whole number nor all");
 }
 
 static void keys_and_comments_are_left_alone(void **state) {

@@ -231,7 +231,7 @@ static void a_malformed_value_says_what_was_meant(void **state) {
     assert_error("wait: soon", "1:7: error: wait: soon is not a duration");
     assert_error("wait: -5s", "1:7: error: wait: -5s is not a duration");
     assert_error("wait: ''", "1:7: error: wait: \"\" is not a duration");
-    assert_error("forever: never", "1:10: error: forever: never is not a duration and not none");
+    assert_error("forever: never", "1:10: error: forever: never is neither a duration nor none");
     assert_error("room: 64K", "1:7: error: room: 64K is not a size (try \"64KiB\")");
     assert_error("room: 2 MB", "1:7: error: room: \"2 MB\" is not a size (try \"2MiB\")");
     assert_error("room: 1.5MiB", "1:7: error: room: 1.5MiB is not a size");
@@ -242,7 +242,7 @@ static void a_malformed_value_says_what_was_meant(void **state) {
     assert_error("share: 0.123%", "1:8: error: share: 0.123% is not a percentage");
     assert_error("on: yes", "1:5: error: on: yes is not true or false (try true)");
     assert_error("on: False", "1:5: error: on: False is not true or false (try false)");
-    assert_error("workers: four", "1:10: error: workers: four is not a whole number and not all");
+    assert_error("workers: four", "1:10: error: workers: four is neither a whole number nor all");
     assert_error("plain: 010", "1:8: error: plain: 010 is not a whole number");
     assert_error("plain: 99999999999999999999", "1:8: error: plain: 99999999999999999999 is not a whole number");
 }

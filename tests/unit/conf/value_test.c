@@ -143,7 +143,7 @@ static void the_nearest_word_is_near(void **state) {
     (void)state;
     static const char *const pairs[][2] = {
         { "adress", "address" }, { "ADDRESS", "address" }, { "addresss", "address" }, { "max-pending", "max_pending" }, { "max_conections", "max_connections" },
-        { "maxconnections", "max_connections" }, { "add", "address" }, { "tsl", NULL }, { "tl", NULL }, { "max", NULL }, { "http3", "http1" }, { "banana", NULL }, { "", NULL },
+        { "maxconnections", "max_connections" }, { "add", "address" }, { "tsl", "tls" }, { "tls", "tls" }, { "tl", NULL }, { "asl", NULL }, { "max", NULL }, { "http3", "http1" }, { "banana", NULL }, { "", NULL },
         { "tlss", "tls" },
     };
     for (size_t i = 0; i < COUNT(pairs); i++) {

@@ -129,6 +129,17 @@ static void aliases_cannot_blow_up(void **state) {
     unload(l);
 }
 
+/* Three messages would not say more than one. */
+static void a_merge_key_is_refused_and_its_map_passed_over(void **state) {
+    (void)state;
+    assert_report("origin: { <<: { x: 1 } }", "toy.yaml:1:11: error: the merge key << is not supported\n"
+                                              "  hint: write the keys out where they are needed; policies have extends\n");
+    assert_report("points: [ { <<: 1 }, { x: 1 } ]", "toy.yaml:1:13: error: the merge key << is not supported\n"
+                                                     "  hint: write the keys out where they are needed; policies have extends\n");
+    assert_report("shops: { a: *b }", "toy.yaml:1:13: error: the alias *b: anchors and aliases are not supported\n"
+                                      "  hint: write the value out where it is needed\n");
+}
+
 static void a_second_document_is_refused(void **state) {
     (void)state;
     assert_report("on: true\n---\non: false\n", "toy.yaml:2:1: error: a second document\n  hint: one file is one document: leave out the ---\n");
@@ -241,6 +252,7 @@ int main(void) {
         cmocka_unit_test(a_nul_cannot_be_written_either),
         cmocka_unit_test(tags_anchors_and_aliases_are_refused),
         cmocka_unit_test(aliases_cannot_blow_up),
+        cmocka_unit_test(a_merge_key_is_refused_and_its_map_passed_over),
         cmocka_unit_test(a_second_document_is_refused),
         cmocka_unit_test(a_key_is_a_word),
         cmocka_unit_test(nesting_has_a_limit),
