@@ -64,6 +64,7 @@ struct session { /* embedded in the core's connection; the codec's tail follows 
     uint32_t cancel_burst;    /* up: how many cancels in band the connection bears at once, and one more each cancel_every; 0: any number */
     span cancel_every;
     bool trusted;             /* down: the peer's word counts; limits against attackers do not apply */
+    span idle_max;            /* codec sets, up: the peer said that it closes an idle connection after this long (Keep-Alive: timeout); 0: it did not */
     instant wake;             /* codec wishes tick() then (PING, heartbeat, SETTINGS timeout); NEVER: none. Core reads it after every entry */
     bool wants_output;        /* codec sets when it has something to write: core puts the session on the turn's list */
     bool wants_feed;          /* codec sets when input that it left can now be taken (the next pipelined request): core feeds again this turn */
@@ -133,7 +134,9 @@ struct codec { /* core to codec; static const, one a file */
      * written any more. Down: f->why is CLIENT_RESET and the like; up: the codec sets `unprocessed` where nothing was taken. */
     void (*lost)(struct session *s, const struct fault *f);
     void (*tick)(struct session *s, instant now);
-    void (*output)(struct session *s, struct out *o, instant now); /* until out_room is 0 or nothing is left; clears wants_output if nothing is left */
+    /* Until out_room is 0 or nothing is left; clears wants_output if nothing is left. Also called with no room at all, where the socket is
+     * behind: then it gives nothing, but closes the legs that were cancelled. */
+    void (*output)(struct session *s, struct out *o, instant now);
     void (*close)(struct session *s);                              /* gives back the codec's own memory; no event after it */
     /* Q: */
     void (*begin)(struct session *s, struct leg *g);               /* up: needs slots > live; nothing leaves before send_head */

@@ -52,7 +52,7 @@ static void outcome(struct attempt *a, const struct fault *f, bool unsent, uint6
         attempt_start(x, 0, true);
         return;
     }
-    struct retry_facts facts = { .outcome = f->why, .unprocessed = f->unprocessed || unsent, .replayable = x->up.start == 0 && x->answered == ANSWERED_NOT,
+    struct retry_facts facts = { .outcome = f->why, .method = x->request->method, .unprocessed = f->unprocessed || unsent, .replayable = x->up.start == 0 && x->answered == ANSWERED_NOT,
                                  .context_live = !context_is_ended(&x->context), .made = (int64_t)x->tries - 1, .left = exchange_left(x),
                                  .min = span_add(d->min, d->reserve) };
     if (x->answered == ANSWERED_NOT && retry_decide(&x->policy->retry, &facts)) {

@@ -18,7 +18,8 @@ static instant conn_limit(const struct conn *c) {
     case CONN_OPEN:
         if (!buffer_is_empty(&c->backlog)) return instant_add(c->moved, c->times.write);
         if (c->session.live > 0) return INSTANT_NEVER;
-        return instant_add(c->since, c->session.begun ? c->times.header : c->times.idle);
+        if (c->session.begun) return instant_add(c->since, c->times.header);
+        return instant_add(c->since, c->session.idle_max.ns ? span_min(c->times.idle, c->session.idle_max) : c->times.idle);
     case CONN_FLUSHING: return instant_add(c->moved, c->times.write);
     case CONN_LINGERING: return instant_add(c->since, c->times.linger);
     case CONN_DEAD: break;

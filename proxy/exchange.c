@@ -44,6 +44,7 @@ void exchange_free(struct exchange *x) {
     list_del(&x->node);
     body_clear(&x->up);
     body_clear(&x->down);
+    list_del(&x->after_feed);
     w->nexchanges--;
     struct arena a = x->arena; /* x itself is in it */
     arena_clear(&a);
@@ -51,9 +52,9 @@ void exchange_free(struct exchange *x) {
 
 /* ---- time ----------------------------------------------------------------------------------------------------------------------------------- */
 span exchange_left(const struct exchange *x) {
-    span left = instant_until(x->w->now, x->context.deadline);
-    if (timer_is_armed(&x->to_head)) return span_min(left, instant_until(x->w->now, x->to_head.at));
-    return x->answered == ANSWERED_NOT ? span_min(left, x->to_head_left) : left;
+    span left = instant_until(x->w->now, instant_min(x->context.deadline, x->verdict.total));
+    if (x->answered != ANSWERED_NOT) return left;
+    return span_min(left, x->to_head_due.ns ? instant_until(x->w->now, x->to_head_due) : x->to_head_left);
 }
 static void on_to_head(struct timer *t, instant now) {
     (void)now;
@@ -63,12 +64,18 @@ static void on_to_head(struct timer *t, instant now) {
 }
 /* The default deadline is paused while the request's body still arrives (semantics 2.4). */
 static void to_head_run(struct exchange *x) {
-    if (!x->verdict.enforce || span_is_forever(x->to_head_left) || x->answered != ANSWERED_NOT || !x->up.complete) return;
-    wheel_arm(&x->w->wheel, &x->to_head, instant_add(x->w->now, x->to_head_left));
+    if (span_is_forever(x->to_head_left) || x->answered != ANSWERED_NOT || !x->up.complete) return;
+    x->to_head_due = instant_add(x->w->now, x->to_head_left);
+    if (x->verdict.enforce) wheel_arm(&x->w->wheel, &x->to_head, x->to_head_due);
+}
+/* The timer looks at least as often as the shortest limit: whom the exchange waits for may have changed meanwhile. */
+static span shortest_patience(const struct exchange *x) {
+    const struct listener_conf *l = x->listener->conf;
+    return span_min(x->verdict.idle, span_min(l->timeouts.body, l->timeouts.write));
 }
 static void idle_run(struct exchange *x) {
     x->moved = x->w->now;
-    if (!timer_is_armed(&x->idle)) wheel_arm(&x->w->wheel, &x->idle, instant_add(x->moved, x->verdict.idle));
+    if (!timer_is_armed(&x->idle)) wheel_arm(&x->w->wheel, &x->idle, instant_add(x->moved, shortest_patience(x)));
 }
 /* Whom the exchange waits for, and how long that may last. */
 struct patience { span limit; enum ending why; const char *say; };
@@ -87,15 +94,15 @@ static struct patience patience_of(const struct exchange *x) {
 }
 static void on_idle(struct timer *t, instant now) {
     struct exchange *x = CONTAINER_OF(t, struct exchange, idle);
-    if (context_is_ended(&x->context)) { /* the afterlife of an answer that was to be delivered before the cut */
+    if (context_is_ended(&x->context) || x->answered == ANSWERED_WHOLE) { /* its afterlife: what was to be delivered, or discarded */
         leg_cancel(&x->leg, x->context.ending, x->context.wire, CANCEL_BAND);
         return;
     }
     struct patience p = patience_of(x);
-    if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce) return;
+    if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce) p.limit = SPAN_FOREVER;
     instant due = instant_add(x->moved, p.limit);
     if (instant_before(now, due)) {
-        wheel_arm(&x->w->wheel, t, instant_is_never(due) ? instant_add(now, x->verdict.idle) : due);
+        wheel_arm(&x->w->wheel, t, instant_min(due, instant_add(now, shortest_patience(x))));
         return;
     }
     struct fault f = { .why = p.why, .say = p.say };
@@ -103,17 +110,34 @@ static void on_idle(struct timer *t, instant now) {
 }
 
 /* ---- answers of our own ------------------------------------------------------------------------------------------------------------------ */
-/* An answer that is complete while the request still comes: the rest of the upload is not wanted (RFC 9112 9.3, trap T24). */
+/* What is left of an upload that nobody wants: read and thrown away where that is cheaper than a new connection. A client that expects a
+ * 100 (Continue) may leave its body out (RFC 9110 10.1.1): then what follows cannot be told from it. */
+static bool upload_is_short(const struct exchange *x) {
+    const struct head *h = x->request;
+    return h->body == BODY_LENGTH && h->length - x->up.end <= DISCARD_MAX && !head_find(h, TOKEN_EXPECT);
+}
+void exchange_after_feed(struct exchange *x) {
+    if (x->up.complete || !x->leg.session) return;
+    if (upload_is_short(x)) wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.body));
+    else leg_cancel(&x->leg, ENDING_COMPLETED, 0, CANCEL_DRAIN);
+}
+/* An answer that is complete while the request still comes: the rest of the upload is not wanted (RFC 9112 9.3, trap T24). Whether there is a
+ * rest shows when this turn's input was fed. */
 static void finish_answer(struct exchange *x) {
     x->answered = ANSWERED_WHOLE;
     x->down.complete = true;
     leg_ready(&x->leg);
-    if (!x->up.complete) leg_cancel(&x->leg, ENDING_COMPLETED, 0, CANCEL_DRAIN);
+    if (!x->up.complete && !list_is_linked(&x->after_feed)) list_push(&x->w->after_feed, &x->after_feed);
+}
+/* No tunnel was made: its request was complete with its head. */
+static void refuse_tunnel(struct exchange *x) {
+    if (x->request->protocol.n) x->up.complete = true;
 }
 static void send_local(struct exchange *x, struct head *h, struct str body) {
     if (!x->leg.session) return;
     x->local = true;
     x->status = h->status;
+    refuse_tunnel(x);
     if (!x->answered_at.ns) x->answered_at = x->w->now;
     head_add_hashed(h, STR("date"), name_hash(STR("date")), TOKEN_DATE, arena_copy(&x->arena, worker_date(x->w)));
     leg_send_head(&x->leg, h);
@@ -198,6 +222,7 @@ static void client_left(struct exchange *x, const struct fault *f) {
     }
     x->fault = *f;
     x->fault.why = why;
+    if (why == ENDING_CLIENT_ERROR && x->answered == ANSWERED_NOT) x->status = f->status; /* the codec said it */
     context_end(&x->context, why, f->wire);
 }
 
@@ -278,7 +303,7 @@ static void on_goaway(struct session *s, const struct fault *f) { (void)s, (void
 static void on_fault(struct session *s, const struct fault *f) {
     struct conn *c = conn_of(s);
     c->unread = true;
-    if (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT) metrics_request(&c->w->metrics, f->why);
+    if (s->live == 0 && (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT)) exchange_log_refused(c, f);
     log_debug("client", "%s", f->say ? f->say : ending_name(f->why));
 }
 const struct codec_events exchange_down_events = {
@@ -298,6 +323,7 @@ void exchange_answer_head(struct exchange *x, const struct head *h) {
     x->answered_at = x->moved = x->w->now;
     x->answer = h;
     x->status = h->status;
+    if (h->body != BODY_TUNNEL) refuse_tunnel(x);
     if (x->discard) return;
     struct head *down = head_clone(h, &x->arena);
     if (!head_find(down, TOKEN_DATE)) { /* RFC 9110 6.6.1 */

@@ -15,6 +15,7 @@
 #include "proxy/worker.h"
 
 struct listener;
+#define DISCARD_MAX (64u << 10)     /* bytes of an unwanted upload that are read rather than closing its connection */
 #define EXCHANGE_STEPS STEP(read_head) STEP(decide) STEP(ask) STEP(relay) STEP(finish)
 enum exchange_step {
 #define STEP(name) STEP_##name,
@@ -71,6 +72,7 @@ struct exchange {
     /* attempts */
     struct attempt *attempt;         /* whose answer counts; NULL: none, or it is over */
     struct list attempts;            /* all that are not closed */
+    struct list after_feed;          /* in the worker's list */
     unsigned tries;
     bool stale_used;                 /* the stale connection rule was used: once */
     /* time */
@@ -78,6 +80,7 @@ struct exchange {
     int64_t wall_ns;
     struct timer to_head;            /* the default deadline; runs while the request is complete and no head came */
     span to_head_left;
+    instant to_head_due;             /* 0: it does not run yet */
     struct timer idle;
     /* for the log */
     enum ending left_why;            /* client_gone: ignore: why the client left */
@@ -92,6 +95,8 @@ struct exchange {
 };
 /* The events of a gateway's sessions: clients' and upstreams'. */
 extern const struct codec_events exchange_down_events, exchange_up_events;
+/* Between feed and output, for each in worker.after_feed. */
+void exchange_after_feed(struct exchange *x);
 /* The end of the turn, by worker.c. */
 void exchange_free(struct exchange *x);
 
@@ -113,5 +118,7 @@ void exchange_answer_end(struct exchange *x, const struct head *trailers);
 /* An attempt is closed: maybe that was the last thing. */
 void exchange_settle(struct exchange *x);
 void exchange_log(struct exchange *x); /* exchange_log.c */
+/* A request that was refused before it became an exchange: malformed, over a limit, or too slow. */
+void exchange_log_refused(struct conn *c, const struct fault *f);
 struct str exchange_peer_text(struct conn *c); /* the client's address, made once a connection */
 #endif

@@ -24,6 +24,28 @@ static void fill_deadline(const struct exchange *x, struct access_record *r) {
     if (x->told.ns > 0) r->deadline_out = x->told;
     if (x->context.ending == ENDING_DEADLINE && !instant_is_never(x->context.deadline)) r->lateness = instant_until(x->context.deadline, x->ended_at);
 }
+void exchange_log_refused(struct conn *c, const struct fault *f) {
+    struct worker *w = c->w;
+    metrics_request(&w->metrics, f->why);
+    if (!w->log || !access_log_is_on(w->log)) return;
+    struct access_record r;
+    access_record_init(&r);
+    r.wall_ns = worker_wall(w);
+    r.listener = listener_of(c)->name;
+    r.client = exchange_peer_text(c);
+    r.protocol = protocol_name(c->session.codec->version);
+    r.status = f->status ? f->status : ending_rows[f->why].http;
+    r.ending = f->why;
+    r.detail = f->say;
+    r.wire = f->wire;
+    access_log_write(w->log, &r);
+}
+static struct str route_name(const struct exchange *x, char *text, size_t n) {
+    const struct route *r = x->match.route;
+    if (!r || r->name.name.n) return r ? r->name.name : (struct str){ 0 };
+    int len = snprintf(text, n, "routes[%zu]", r->index);
+    return (struct str){ text, (size_t)len };
+}
 void exchange_log(struct exchange *x) {
     struct worker *w = x->w;
     enum ending would = x->request ? would_have(x) : ENDING_NONE;
@@ -42,7 +64,8 @@ void exchange_log(struct exchange *x) {
     r.method = x->request->method;
     r.host = x->request->authority;
     r.path = x->request->target;
-    if (x->match.route) r.route = x->match.route->name.name;
+    char route[32];
+    r.route = route_name(x, route, sizeof route);
     if (x->upstream) r.upstream = upstream_name(x->upstream);
     r.endpoint = x->endpoint;
     r.status = x->status;

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct gateway {
@@ -35,6 +36,12 @@ static bool open_listeners(struct gateway *g) {
         }
     }
     return true;
+}
+static void remove_sockets(const struct config *c) {
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        const struct sockaddr_un *un = (const void *)&config_listener(c, i)->address.sa;
+        if (config_listener(c, i)->address.kind == ADDRESS_UNIX) unlink(un->sun_path);
+    }
 }
 static bool needs_resolver(const struct config *c) {
     for (size_t i = 0; i < c->upstreams.n; i++) {
@@ -149,6 +156,7 @@ int gateway_run(struct config *config) {
     for (size_t i = 0; i < nfds; i++) {
         if (g.fds[i] >= 0) close(g.fds[i]);
     }
+    if (ok) remove_sockets(config);
     free(g.fds);
     free(g.workers);
     if (ok) log_info("gateway", "stopped");

@@ -24,6 +24,7 @@ struct endpoint { /* freed when it is out of the list and its last connection is
     size_t nconns, inflight;
     unsigned number;
     instant failed_until;
+    uint64_t used;               /* when it was last given a request, or a connection was opened to it, in upstream.uses */
     char text[INET6_ADDRSTRLEN + 16];
 };
 struct heap { struct place **v; size_t n, cap; };
@@ -36,7 +37,7 @@ struct upstream {
     struct list endpoints;
     size_t nendpoints;
     unsigned next_number;
-    unsigned turn;               /* round robin */
+    uint64_t uses;
     size_t nconns, opening, inflight;
     size_t max_connections, max_requests, max_pending;
     struct heap waiting;
@@ -131,17 +132,16 @@ static void endpoint_remove(struct endpoint *e) {
     LIST_EACH(&e->busy, d, struct conn, node) { conn_shutdown(d, false); }
     endpoint_unref(e);
 }
-/* The endpoint for this place: one that works and has not failed it yet, else one that works, else any. NULL: there is none. */
+/* The endpoint for this place: one that works and has not failed it yet, else one that works, else any; of these by the balance, and among equals
+ * the one that was used least recently. NULL: there is none. */
 static struct endpoint *endpoint_pick(struct upstream *u, const struct place *p) {
     struct endpoint *best = NULL;
-    size_t best_rank = SIZE_MAX, i = 0;
-    size_t start = u->nendpoints ? u->turn++ % u->nendpoints : 0;
+    size_t best_rank = SIZE_MAX;
     LIST_EACH(&u->endpoints, e, struct endpoint, node) {
-        size_t turn = (i++ + u->nendpoints - start) % u->nendpoints;
-        size_t rank = u->conf->balance == BALANCE_LEAST_REQUESTS ? e->inflight * u->nendpoints + turn : turn;
+        size_t rank = u->conf->balance == BALANCE_LEAST_REQUESTS ? e->inflight : 0;
         if (instant_before(u->w->now, e->failed_until)) rank += SIZE_MAX / 4;
         if (p->tried >> (e->number % 64) & 1) rank += SIZE_MAX / 2;
-        if (rank < best_rank) best_rank = rank, best = e;
+        if (!best || rank < best_rank || (rank == best_rank && e->used < best->used)) best_rank = rank, best = e;
     }
     return best;
 }
@@ -241,6 +241,7 @@ static bool conn_open_for(struct upstream *u, struct place *p) {
     u->opening++;
     e->nconns++;
     list_push(&e->busy, &c->node);
+    e->used = ++u->uses;
     metric_inc(&u->w->metrics, METRIC_UPSTREAM_CONNECTS);
     metric_inc(&u->w->metrics, METRIC_UPSTREAM_OPEN);
     p->opening = c;
@@ -268,6 +269,7 @@ static void grant(struct upstream *u, struct place *p, struct conn *c) {
     p->opening = NULL;
     u->inflight++;
     endpoint_of(c)->inflight++;
+    endpoint_of(c)->used = ++u->uses;
     bool reused = c->served++ > 0;
     if (reused) metric_inc(&u->w->metrics, METRIC_UPSTREAM_REUSES);
     p->on_ready(p, c, reused);
@@ -395,7 +397,6 @@ struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf
     u->conf = conf;
     u->name = name;
     u->ev = ev;
-    u->turn = w->index;
     u->max_connections = share(u, conf->max_connections);
     u->max_requests = share(u, conf->max_requests);
     u->max_pending = share(u, conf->max_pending);

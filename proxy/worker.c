@@ -114,7 +114,7 @@ void worker_init(struct worker *w, const struct os *os, struct config *config, u
     chunk_pool_init(&w->chunks, CHUNKS_KEPT);
     out_init(&w->out);
     w->scratch = mem_alloc(SCRATCH_BYTES);
-    struct list *lists[] = { &w->ready, &w->touched, &w->reap, &w->borrowers, &w->conns, &w->calls, &w->exchanges, &w->finished };
+    struct list *lists[] = { &w->ready, &w->touched, &w->reap, &w->borrowers, &w->conns, &w->after_feed, &w->calls, &w->exchanges, &w->finished };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) list_init(lists[i]);
     w->drain_timer.fire = on_drain_timer;
     w->log_timer.fire = on_log_timer;
@@ -125,6 +125,7 @@ void worker_init(struct worker *w, const struct os *os, struct config *config, u
 
 /* ---- the turn ------------------------------------------------------------------------------------------------------------------------ */
 static void write_touched(struct worker *w) {
+    for (struct list *n; (n = list_shift(&w->after_feed));) exchange_after_feed(LIST_OF(n, struct exchange, after_feed));
     for (struct list *n; (n = list_shift(&w->touched));) conn_write(LIST_OF(n, struct conn, touched));
 }
 void worker_settle_borrowed(struct worker *w) {
@@ -149,7 +150,7 @@ bool worker_turn(struct worker *w) {
     do {
         context_run_ended(&w->contexts, w->now);
         write_touched(w);
-    } while (!list_is_empty(&w->contexts.ended) || !list_is_empty(&w->touched));
+    } while (!list_is_empty(&w->contexts.ended) || !list_is_empty(&w->touched) || !list_is_empty(&w->after_feed));
     worker_settle_borrowed(w);
     if (w->log && access_log_pending(w->log) && !timer_is_armed(&w->log_timer)) {
         wheel_arm(&w->wheel, &w->log_timer, instant_add(w->now, LOG_EVERY));

@@ -42,6 +42,7 @@ struct worker {
     struct list ready, touched, reap; /* of conn */
     struct list borrowers;           /* bodies with bytes in scratch, or in the input that is being fed */
     struct list conns;               /* all */
+    struct list after_feed;          /* of exchange: to be looked at between feed and output */
     struct list calls;               /* of services: over, to be freed at the end of the turn */
     struct list exchanges, finished; /* live; over and to be freed at the end of the turn */
     struct upstream **upstreams; size_t nupstreams; /* owned */
