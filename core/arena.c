@@ -110,12 +110,11 @@ void arena_clear(struct arena *a) {
     arena_init(a, a->pool);
 }
 
-/* A big piece goes behind the current block, which stays in use: one big body must not waste the rest of it. */
+/* A big piece leaves `at` and `end` alone: the current block stays in use, and its rest is not wasted. */
 static char *alloc_big(struct arena *a, size_t n) {
     struct arena_block *b = block_take(a->pool, (sizeof *b + n + GAP + ALIGN - 1) / ALIGN * ALIGN);
-    struct arena_block **at = a->blocks ? &a->blocks->next : &a->blocks;
-    b->next = *at;
-    *at = b;
+    b->next = a->blocks;
+    a->blocks = b;
     return b->bytes;
 }
 

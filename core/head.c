@@ -78,8 +78,8 @@ static struct str join(const struct head *h, struct str name, uint32_t hash, str
     struct str all = { p, 0 };
     for (struct field *f = first; f; f = find_hashed(h, name, hash, (size_t)(f - h->fields) + 1)) {
         if (f != first) {
-            memcpy(p + all.n, ", ", 2);
-            all.n += 2;
+            p[all.n++] = ',';
+            p[all.n++] = ' ';
         }
         if (f->value.n) memcpy(p + all.n, f->value.p, f->value.n);
         all.n += f->value.n;

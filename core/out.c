@@ -91,7 +91,7 @@ void out_copy(struct out *o, const void *p, size_t n) {
 void out_ref(struct out *o, struct leg *g, struct str v) {
     if (v.n == 0) return;
     assert(o->niov < OUT_IOV);
-    o->iov[o->niov++] = (struct iovec){ (void *)(uintptr_t)v.p, v.n };
+    o->iov[o->niov++] = (struct iovec){ (void *)v.p, v.n };
     o->bytes += v.n;
     if (o->nrefs && o->refs[o->nrefs - 1].leg == g) {
         o->refs[o->nrefs - 1].n += v.n;

@@ -88,12 +88,10 @@ static bool level_is_empty(const uint64_t *words) { return !(words[0] | words[1]
 /* How many slots after `from`, round the level, the first occupied one lies; -1: none is. */
 static int occupied_after(const struct wheel *w, unsigned level, unsigned from) {
     if (level_is_empty(w->occupied[level])) return -1;
-    uint64_t head = UINT64_MAX << from % 64;
-    for (unsigned i = 0; i <= WHEEL_WORDS; i++) {
+    for (unsigned i = 0; i <= WHEEL_WORDS; i++) { /* the word of `from` twice: its upper bits come first, its lower ones last */
         unsigned word = (from / 64 + i) % WHEEL_WORDS;
         uint64_t bits = w->occupied[level][word];
-        if (i == 0) bits &= head;
-        if (i == WHEEL_WORDS) bits &= ~head;
+        if (i == 0) bits &= UINT64_MAX << from % 64;
         if (bits) return (int)((word * 64 + (unsigned)__builtin_ctzll(bits) - from) & (WHEEL_SLOTS - 1));
     }
     return -1;
@@ -116,11 +114,10 @@ static int64_t first_start(const struct wheel *w) {
     return first;
 }
 
-/* Goes to a tick before which nothing is left. Higher levels first: what they deal out to this tick or to the levels below is not dealt twice. */
+/* Goes to a tick before which nothing is left, into every block that begins there. What is dealt out is due, or lies in later blocks. */
 static void enter(struct wheel *w, int64_t tick) {
     w->tick = tick;
-    for (unsigned l = WHEEL_LEVELS; l-- > 0;) {
-        if (block_start(block_of(tick, l), l) != tick) continue;
+    for (unsigned l = 0; l < WHEEL_LEVELS && block_start(block_of(tick, l), l) == tick; l++) {
         unsigned slot = slot_of(tick, l);
         struct list *from = &w->slots[l][slot].timers;
         vacate(w, l, slot);

@@ -2,9 +2,12 @@
 // The laws of a context tree (semantics 1), each by name; then what a hook may do to those around it.
 #include "core/context.h"
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define MS(n) ((instant){ (n) * NS_PER_MS })
@@ -30,7 +33,7 @@ static void on_end(struct hook *h, const struct context *c, enum ending why) {
     struct listener *l = CONTAINER_OF(h, struct listener, h);
     assert_false(list_is_linked(&h->node));
     assert_int_equal(c->ending, why);
-    assert_int_equal(c->ended_at.ns, now.ns);
+    assert_in_range(c->ended_at.ns, 1, now.ns);
     if (nheard < HEARD) heard[nheard] = l;
     nheard++;
     l->heard++;
@@ -228,6 +231,21 @@ static void a_context_nobody_listens_to_still_learns_when_it_ended(void **state)
 }
 
 /* ---- deadlines ---------------------------------------------------------------------------------------------------------------------- */
+static void the_hour_of_the_ending_does_not_move_for_those_who_hang_later(void **state) {
+    (void)state;
+    struct context c;
+    struct listener early = { 0 }, late = { 0 };
+    context_begin(&all, &c, now);
+    hang(&c, &early);
+    context_end(&c, ENDING_SHUTDOWN, 0);
+    turn(1100);
+    hang(&c, &late);
+    assert_int_equal(turn(1200), 1);
+    assert_int_equal(late.why, ENDING_SHUTDOWN);
+    assert_int_equal(c.ended_at.ns, MS(1100).ns);
+    context_close(&c);
+}
+
 static void the_deadline_ends_it_at_its_tick_and_not_before(void **state) {
     (void)state;
     struct context c;
@@ -253,6 +271,7 @@ static void a_limit_only_brings_the_deadline_nearer(void **state) {
     context_limit(&c, INSTANT_NEVER, 7);
     assert_int_equal(c.deadline.ns, MS(1500).ns);
     assert_int_equal(c.dialect, 4);
+    assert_int_equal(wheel_next(&wheel).ns, MS(1500).ns);
     context_limit(&c, MS(1400), 8);
     assert_int_equal(c.dialect, 8);
     turn(1400);
@@ -294,6 +313,7 @@ static void a_child_has_the_parents_deadline_and_hears_of_the_parents_ending(voi
     assert_int_equal(c.dialect, 4);
     assert_int_equal(wheel.armed, 1);
     context_limit(&c, MS(1600), 5);
+    assert_int_equal(wheel.armed, 1);
     assert_int_equal(c.dialect, 4);
     turn(1500);
     assert_int_equal(p.ending, ENDING_DEADLINE);
@@ -334,6 +354,19 @@ static void a_limit_on_the_parent_reaches_all_below_that_had_more(void **state) 
     turn(1500);
     assert_int_equal(c.ending, ENDING_PARENT_CANCELLED);
     context_close(&tight);
+    close_family(&p, &c, &g);
+}
+
+static void a_limit_on_the_parent_does_not_rewrite_a_child_that_ended(void **state) {
+    (void)state;
+    struct context p, c, g;
+    family(&p, &c, &g);
+    context_limit(&c, MS(1900), 1);
+    context_end(&c, ENDING_UPSTREAM_RESET, 2);
+    context_limit(&p, MS(1500), 3);
+    assert_int_equal(c.deadline.ns, MS(1900).ns);
+    assert_int_equal(c.dialect, 1);
+    run();
     close_family(&p, &c, &g);
 }
 
@@ -657,6 +690,70 @@ static void ids_of_a_thousand_living_contexts_all_differ(void **state) {
     free(c);
 }
 
+/* ---- what is a bug and stops the program ---------------------------------------------------------------------------------------------- */
+static bool aborts(void (*f)(void)) {
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL); /* cmocka catches it */
+        close(STDERR_FILENO);
+        f();
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+static struct context doomed, below;
+static struct listener listening;
+
+static void begin_doomed(void) { context_begin(&all, &doomed, now); }
+static void close_with_a_hook_hung(void) {
+    begin_doomed();
+    hang(&doomed, &listening);
+    context_close(&doomed);
+}
+static void close_with_a_child_alive(void) {
+    begin_doomed();
+    context_derive(&below, &doomed, now);
+    context_close(&doomed);
+}
+static void end_with_no_cause(void) {
+    begin_doomed();
+    context_end(&doomed, ENDING_NONE, 0);
+}
+static void end_after_close(void) {
+    begin_doomed();
+    context_close(&doomed);
+    context_end(&doomed, ENDING_SHUTDOWN, 0);
+}
+static void hang_twice(void) {
+    begin_doomed();
+    hang(&doomed, &listening);
+    hang(&doomed, &listening);
+}
+static void free_with_one_alive(void) {
+    begin_doomed();
+    contexts_free(&all);
+}
+static void run_again(struct listener *l) {
+    (void)l;
+    run();
+}
+static void run_inside_a_hook(void) {
+    begin_doomed();
+    listening.then = run_again;
+    hang(&doomed, &listening);
+    context_end(&doomed, ENDING_SHUTDOWN, 0);
+    run();
+}
+static void what_would_leave_a_dangling_pointer_or_a_second_ending_stops_the_program(void **state) {
+    (void)state;
+    void (*const bugs[])(void) = { close_with_a_hook_hung, close_with_a_child_alive, end_with_no_cause, end_after_close, hang_twice,
+                                   free_with_one_alive, run_inside_a_hook };
+    assert_false(aborts(begin_doomed));
+    for (size_t i = 0; i < sizeof bugs / sizeof *bugs; i++) assert_true(aborts(bugs[i]));
+}
+
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -669,6 +766,7 @@ int main(void) {
         T(nothing_left_no_timer_is_armed_after_the_ending),
         T(nothing_starts_for_an_ended_context_a_child_of_it_is_born_ended),
         T(a_context_nobody_listens_to_still_learns_when_it_ended),
+        T(the_hour_of_the_ending_does_not_move_for_those_who_hang_later),
         T(the_deadline_ends_it_at_its_tick_and_not_before),
         T(a_limit_only_brings_the_deadline_nearer),
         T(a_deadline_that_passed_ends_it_in_the_next_turn_not_inside_the_call),
@@ -676,6 +774,7 @@ int main(void) {
         T(a_child_has_the_parents_deadline_and_hears_of_the_parents_ending),
         T(a_childs_nearer_deadline_ends_the_child_alone),
         T(a_limit_on_the_parent_reaches_all_below_that_had_more),
+        T(a_limit_on_the_parent_does_not_rewrite_a_child_that_ended),
         T(completed_in_the_turn_of_the_deadline_silences_the_timer),
         T(the_deadline_in_the_turn_of_the_answer_wins_if_it_was_first),
         T(a_deadline_of_no_length_ends_it_once),
@@ -696,6 +795,7 @@ int main(void) {
         T(an_id_of_nobody_finds_nobody),
         T(a_generation_that_wraps_skips_that_of_the_zeroed_id),
         T(ids_of_a_thousand_living_contexts_all_differ),
+        T(what_would_leave_a_dangling_pointer_or_a_second_ending_stops_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
