@@ -116,10 +116,10 @@ void http2_leg_close(struct leg *g, const struct fault *f) {
 }
 
 /* As http2_leg_close from a Q entry: on_closed waits for the next entry that may call it, which the wish for output brings this turn. */
-static void leg_close_later(struct http2_leg *t, enum ending why, uint32_t wire) {
+static void leg_close_later(struct http2_leg *t, const struct fault *f) {
     struct http2 *h = t->h;
     leg_detach(t);
-    leg_fault(t, why == ENDING_COMPLETED ? NULL : &(struct fault){ .why = why, .wire = wire });
+    leg_fault(t, f);
     t->done = true;
     list_push(&h->over, &t->node);
     h->s->wants_output = true;
@@ -210,14 +210,20 @@ static bool has_output(const struct http2 *h) {
     return !list_is_empty(&h->over) || nghttp2_session_want_write(h->ng) || can_submit(h);
 }
 
-/* Up, where nothing of the head was given out, the peer cannot have run it. */
+static void say_closed(struct http2 *h) {
+    while (!list_is_empty(&h->over)) leg_say_closed(LIST_OF(h->over.next, struct http2_leg, node));
+}
+
+/* Up, where nothing of the head was given out, the peer cannot have run it. What one leg's end makes the core cancel is said in its turn. */
 static void close_all(struct http2 *h, const struct fault *f) {
+    h->s->slots = 0;
+    say_closed(h);
     while (!list_is_empty(&h->legs)) {
-        struct http2_leg *t = LIST_OF(h->legs.next, struct http2_leg, node);
-        struct leg *g = http2_leg_leg(t);
+        struct leg *g = http2_leg_leg(LIST_OF(h->legs.next, struct http2_leg, node));
         struct fault own = *f;
         if (h->s->role == CODEC_UP && !g->head_taken) own.unprocessed = true;
         http2_leg_close(g, &own);
+        say_closed(h);
     }
 }
 
@@ -228,10 +234,6 @@ static void refuse_queue(struct http2 *h) {
         http2_leg_close(http2_leg_leg(t), &(struct fault){ .why = ENDING_REFUSED_STREAM, .unprocessed = true,
                                                            .say = "the connection takes no more requests" });
     }
-}
-
-static void say_closed(struct http2 *h) {
-    while (!list_is_empty(&h->over)) leg_say_closed(LIST_OF(h->over.next, struct http2_leg, node));
 }
 
 void http2_fail(struct http2 *h, const struct fault *f) {
@@ -400,6 +402,8 @@ static void options(nghttp2_option *o) {
     nghttp2_option_set_no_auto_window_update(o, 1);
     nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_max_send_header_block_length(o, 2 << 20); /* what we took from one side, the other must be given */
+    /* CONTINUATION floods (CVE-2024-28182). nghttp2 1.52 counts a frame once for each piece its 9 bytes of header come in, so 8 would be too few. */
+    nghttp2_option_set_max_continuations(o, 9 * 8);
     /* nghttp2's own limiter says INTERNAL_ERROR and reads the clock itself: http2_count_reset does its work. */
     nghttp2_option_set_stream_reset_rate_limit(o, NO_LIMIT_OF_NGHTTP2, NO_LIMIT_OF_NGHTTP2);
 }
@@ -464,7 +468,6 @@ static void http2_eof(struct session *s, bool behind, instant now) {
     h->now = now;
     bool cut = h->nlegs > 0;
     struct fault f = { .why = s->role == CODEC_DOWN ? ENDING_CLIENT_CLOSED : ENDING_UPSTREAM_CLOSED, .say = "the peer closed the connection" };
-    say_closed(h);
     close_all(h, &f);
     h->goaway = true;
     s->begun = false;
@@ -478,7 +481,6 @@ static void http2_eof(struct session *s, bool behind, instant now) {
 
 static void http2_lost(struct session *s, const struct fault *f) {
     struct http2 *h = http2_of(s);
-    say_closed(h);
     close_all(h, f);
     h->dead = true;
     settle(h);
@@ -674,12 +676,12 @@ static enum cancel_way cancel_down(struct leg *g, enum ending why, uint32_t wire
         t->end_then_reset = true;
         if (g->out == LEG_END) {
             nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, NGHTTP2_NO_ERROR);
-            leg_close_later(t, ENDING_COMPLETED, 0);
+            leg_close_later(t, NULL);
         }
         return CANCEL_DRAIN;
     }
     nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, code_for_client(why, wire));
-    leg_close_later(t, why, wire);
+    leg_close_later(t, &(struct fault){ .why = why, .wire = wire });
     return want < CANCEL_BAND ? CANCEL_CLOSE : CANCEL_BAND;
 }
 
@@ -697,15 +699,18 @@ static enum cancel_way cancel_up(struct leg *g, enum ending why, uint32_t wire, 
     struct http2 *h = t->h;
     if (!g->head_taken) {
         if (t->stream) nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, NGHTTP2_CANCEL); /* T11: still queued, so not sent */
-        leg_close_later(t, why, wire);
+        leg_close_later(t, &(struct fault){ .why = why, .wire = wire, .unprocessed = true });
         return CANCEL_WITHDRAWN;
     }
-    if (want >= CANCEL_BAND || (want >= CANCEL_DRAIN && g->in == LEG_END)) {
+    if (want >= CANCEL_BAND) {
         tell_cancel(h, t);
-        leg_close_later(t, why, wire);
-        return want >= CANCEL_BAND ? CANCEL_BAND : CANCEL_DRAIN;
+        leg_close_later(t, &(struct fault){ .why = why, .wire = wire });
+        return CANCEL_BAND;
     }
-    if (want < CANCEL_DRAIN) return CANCEL_NONE;
+    if (g->in == LEG_END) { /* nothing is left to drain, only our own upload to break off */
+        tell_cancel(h, t);
+        leg_close_later(t, NULL);
+    }
     t->draining = true;
     return CANCEL_DRAIN;
 }

@@ -41,6 +41,31 @@ static const struct sample samples[] = {
     { "http1", CODEC_UP, "a body that the close ends", STR_INIT("HTTP/1.0 200 OK\r\n\r\nhello, world"), .method = "GET", .legs = 1, .body = 12,
       .half = true },
 
+    /* Header blocks by HPACK's static table (RFC 7541, A): \202 GET, \203 POST, \204 /, \206 http, \101 :authority, \210 200, \134 content-length. */
+#define H2_SETTINGS "\0\0\0\4\0\0\0\0\0"
+#define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" H2_SETTINGS
+#define H2_GET "\202\206\204\101\013example.com"
+    { "http2", CODEC_DOWN, "a request without a body", STR_INIT(H2_PREFACE "\0\0\020\1\5\0\0\0\1" H2_GET), .legs = 1 },
+    { "http2", CODEC_DOWN, "two at a time, the first with a body and trailers",
+      STR_INIT(H2_PREFACE "\0\0\020\1\4\0\0\0\1\203\206\204\101\013example.com" /* HEADERS of stream 1 */
+               "\0\0\3\0\0\0\0\0\1hel" "\0\0\020\1\5\0\0\0\3" H2_GET      /* DATA; HEADERS of stream 3, which ends it */
+               "\0\0\6\0\010\0\0\0\1\3lo\0\0\0"                         /* DATA with padding */
+               "\0\0\011\1\5\0\0\0\1\0\5x-sum\0011"),                    /* trailers */
+      .legs = 2, .body = 5 },
+    { "http2", CODEC_DOWN, "a head in pieces, PING, PRIORITY, windows, an unknown frame and a GOAWAY",
+      STR_INIT(H2_PREFACE "\0\0\5\1\1\0\0\0\1\202\206\204\101\013" "\0\0\4\011\0\0\0\0\1exam" "\0\0\7\011\4\0\0\0\1ple.com"
+               "\0\0\010\6\0\0\0\0\00001234567" "\0\0\5\2\0\0\0\0\1\0\0\0\0\020" "\0\0\4\010\0\0\0\0\0\0\1\0\0"
+               "\0\0\2\252\0\0\0\0\0xx" "\0\0\010\7\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+      .legs = 1 },
+    { "http2", CODEC_UP, "a body", STR_INIT(H2_SETTINGS "\0\0\1\1\4\0\0\0\1\210" "\0\0\5\0\1\0\0\0\1hello"), .prelude = 9, .method = "GET",
+      .legs = 1, .body = 5 },
+    { "http2", CODEC_UP, "an interim answer, a length, a body in pieces, and trailers",
+      STR_INIT(H2_SETTINGS "\0\0\5\1\4\0\0\0\1\010\003103" "\0\0\4\1\4\0\0\0\1\210\134\0016" "\0\0\5\0\0\0\0\0\1hello"
+               "\0\0\1\0\0\0\0\0\1!" "\0\0\011\1\5\0\0\0\1\0\5x-sum\0012"),
+      .prelude = 9, .method = "POST", .legs = 1, .body = 6 },
+    { "http2", CODEC_UP, "a HEAD's answer, and one without content",
+      STR_INIT(H2_SETTINGS "\0\0\6\1\5\0\0\0\1\210\134\003500" "\0\0\1\1\5\0\0\0\3\211"), .prelude = 9, .method = "HEAD", .legs = 2 },
+
     { "toy", CODEC_DOWN, "two queries", STR_INIT("HELLO\nQ\nD5\nhelloE\nQ\nE\n"), .legs = 2, .body = 5 },
     { "toy", CODEC_UP, "an answer", STR_INIT("KEY k1\nA\nD5\nhelloD1\n!E\n"), .prelude = 7, .method = "QUERY", .legs = 1, .body = 6 },
 };
