@@ -110,7 +110,8 @@ const char *dialect_set_add(struct dialect_set *set, const struct dialect *row) 
     size_t at = replaced(set, row, key);
     if (name_is_taken(set, row, at)) return "another dialect has this name";
     if (at == 0 && set->n + 1 >= DIALECTS_MAX) return "too many dialects";
-    struct str was = at && !str_eq(set->row[at].key, key) ? set->row[at].key : (struct str){ 0 };
+    struct str was = set->row[at].was; /* row[0] is empty */
+    if (at && !str_eq(set->row[at].key, key)) was = set->row[at].key;
     if (at == 0) at = ++set->n;
     set->row[at] = *row;
     set->row[at].key = key;
@@ -148,7 +149,8 @@ const struct dialect *dialect_of_field_slow(const struct dialect_set *set, const
 /* ---- queries ------------------------------------------------------------------------------------------------------------------------- */
 struct str target_query(struct str target) {
     size_t at = str_index(target, '?');
-    return at == target.n ? (struct str){ 0 } : str_from(target, at + 1);
+    if (at == target.n) return (struct str){ 0 };
+    return str_from(target, at + 1);
 }
 
 bool query_next(struct str *rest, struct str *parameter) {
@@ -234,8 +236,10 @@ struct str dialect_query_with(struct arena *a, struct str target, struct str nam
         to[n++] = begun ? '&' : '?';
         begun = true;
         n = put(to, n, ours ? name : parameter);
-        if (ours) to[n++] = '=', n = put_escaped(to, n, value);
         set = set || ours;
+        if (!ours) continue;
+        to[n++] = '=';
+        n = put_escaped(to, n, value);
     }
     if (set) return (struct str){ to, n };
     to[n++] = begun ? '&' : '?';

@@ -35,24 +35,24 @@ struct dialect {
                               that are no header. Unique */
     struct str companion;  /* PAIR: the field with the sender's clock; empty: the value holds both */
     struct str was;        /* key of the built-in row that this one replaced under another key: still a name of it. Empty: none */
+    struct str suffixes;   /* SUFFIXED: which units are taken, e.g. "ms s m h"; empty: these */
+    const char *help;      /* one line: who sends it, source */
+    span skew;             /* EPOCH, PAIR: how far clocks may differ; 0: the built-in 0 */
+    uint32_t hash;         /* of name, for headers */
+    uint8_t index;         /* in its set; 1.. (0 in a context: no dialect) */
     uint8_t place;         /* enum dialect_place; the enums are kept as bytes, which is what a configuration table fills */
     uint8_t kind;          /* enum dialect_kind */
     uint8_t unit;          /* enum dialect_unit */
     uint8_t digits;        /* at most so many digits; 0: no limit but saturation */
     bool fraction;         /* "1.5" is taken */
-    bool advice;           /* bounds the default; never causes a 504 (Prefer: wait, timeoutSeconds) */
-    bool trusted_only;     /* counts from trusted listeners only (x-envoy-*, l5d-*) */
-    bool per_try;          /* bounds an attempt, not the request */
+    uint8_t bare;          /* SUFFIXED: enum dialect_unit, of a number without suffix */
+    bool zero_only_bare;   /* SUFFIXED: a bare number is taken only where it is 0 (l5d) */
     uint8_t zero;          /* enum dialect_zero */
     uint8_t malformed;     /* enum dialect_malformed */
     uint8_t duplicates;    /* enum dialect_duplicates */
-    span skew;             /* EPOCH, PAIR: how far clocks may differ; 0: the built-in 0 */
-    struct str suffixes;   /* SUFFIXED: which units are taken, e.g. "ms s m h"; empty: these */
-    uint8_t bare;          /* SUFFIXED: enum dialect_unit, of a number without suffix */
-    bool zero_only_bare;    /* SUFFIXED: a bare number is taken only where it is 0 (l5d) */
-    const char *help;      /* one line: who sends it, source */
-    uint32_t hash;         /* of name, for headers */
-    uint8_t index;         /* in its set; 1.. (0 in a context: no dialect) */
+    bool advice;           /* bounds what is told where the default applies; never causes a 504 (Prefer: wait, timeoutSeconds) */
+    bool trusted_only;     /* counts from trusted listeners only (x-envoy-*, l5d-*) */
+    bool per_try;          /* bounds an attempt, not the request */
 };
 
 /* ---- one value ------------------------------------------------------------------------------------------------------ */
@@ -100,7 +100,8 @@ const struct dialect *dialect_by_key(const struct dialect_set *set, struct str k
 /* Is this field a dialect of the set, or a companion? The filter makes the usual "no" one test. */
 const struct dialect *dialect_of_field_slow(const struct dialect_set *set, const struct field *f);
 static inline const struct dialect *dialect_of_field(const struct dialect_set *set, const struct field *f) {
-    return set->filter >> (f->hash & 63u) & 1u ? dialect_of_field_slow(set, f) : NULL;
+    bool maybe = (set->filter >> (f->hash & 63u) & 1u) && set->slot[f->hash % DIALECT_SLOTS];
+    return maybe ? dialect_of_field_slow(set, f) : NULL;
 }
 /* The value of a Prefer field without the member `name` (ASCII case folded), in the arena where it had to change; empty: nothing is left. */
 struct str dialect_prefer_without(struct arena *a, struct str value, struct str name);

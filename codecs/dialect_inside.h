@@ -10,7 +10,7 @@ extern const struct dialect_suffix dialect_suffixes[7]; /* ns us ms s m h d: fin
 int64_t dialect_unit_ns(enum dialect_unit u);
 /* The units that this row takes as suffixes, as a list separated by blanks. */
 struct str dialect_suffix_list(const struct dialect *d);
-bool dialect_suffix_taken(const struct dialect *d, struct str suffix);
+unsigned dialect_suffix_mask(const struct dialect *d); /* bit i: dialect_suffixes[i] is taken */
 
 /* Cuts the next name=value off a query. False at its end; empty parameters are skipped. */
 bool query_next(struct str *rest, struct str *parameter);

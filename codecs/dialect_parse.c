@@ -13,6 +13,8 @@ const struct dialect_suffix dialect_suffixes[7] = {
     { STR_INIT("d"), 86400 * NS_PER_S },
 };
 
+#define SUFFIXES (sizeof dialect_suffixes / sizeof dialect_suffixes[0])
+
 struct number { /* a decimal: whole + nano / 10^9 */
     uint64_t whole;
     uint64_t nano; /* finer digits are dropped: rounded down */
@@ -42,11 +44,17 @@ int64_t dialect_unit_ns(enum dialect_unit u) {
 
 struct str dialect_suffix_list(const struct dialect *d) { return d->suffixes.n ? d->suffixes : STR("ms s m h"); }
 
-bool dialect_suffix_taken(const struct dialect *d, struct str suffix) {
+static size_t suffix_index(struct str text) {
+    size_t i = 0;
+    while (i < SUFFIXES && !str_eq(dialect_suffixes[i].text, text)) i++;
+    return i;
+}
+
+unsigned dialect_suffix_mask(const struct dialect *d) {
     struct str rest = dialect_suffix_list(d), one;
-    while (str_split(&rest, ' ', &one))
-        if (one.n && str_eq(one, suffix)) return true;
-    return false;
+    unsigned mask = 0;
+    while (str_split(&rest, ' ', &one)) mask |= 1u << suffix_index(one);
+    return mask;
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -131,13 +139,10 @@ static bool parse_suffixed(const struct dialect *d, struct str s, struct amount 
         *out = (struct amount){ number_ns(&n, dialect_unit_ns(d->bare)), n.zero };
         return true;
     }
-    if (!dialect_suffix_taken(d, s)) return false;
-    for (size_t i = 0; i < sizeof dialect_suffixes / sizeof dialect_suffixes[0]; i++) {
-        if (!str_eq(dialect_suffixes[i].text, s)) continue;
-        *out = (struct amount){ number_ns(&n, dialect_suffixes[i].ns), n.zero };
-        return true;
-    }
-    return false;
+    size_t i = suffix_index(s);
+    if (i == SUFFIXES || !(dialect_suffix_mask(d) >> i & 1)) return false;
+    *out = (struct amount){ number_ns(&n, dialect_suffixes[i].ns), n.zero };
+    return true;
 }
 
 /* The longest unit at the front: "ms" before "m". Days are not Go's. */

@@ -177,7 +177,7 @@ static void print_line(FILE *to, bool markdown, const char *const v[9]) {
 }
 
 void dialect_print_table(FILE *to, const struct dialect_set *set, bool markdown) {
-    const struct dialect *order[DIALECTS_MAX];
+    const struct dialect *order[DIALECTS_MAX] = { 0 };
     static const char *const titles[9] = { "key", "where", "unit", "kind", "zero", "malformed", "repeated", "bounds", "who sends it" };
     for (size_t i = 0; i < set->n; i++) order[i] = &set->row[i + 1];
     qsort(order, set->n, sizeof order[0], by_place_and_key);
@@ -185,7 +185,7 @@ void dialect_print_table(FILE *to, const struct dialect_set *set, bool markdown)
     if (markdown) fputs("|---|---|---|---|---|---|---|---|---|\n", to);
     for (size_t i = 0; i < set->n; i++) {
         const struct dialect *d = order[i];
-        struct cells c;
+        struct cells c = { 0 };
         fill(d, markdown, &c);
         print_line(to, markdown,
                    (const char *const[9]){ c.key, c.where, c.unit, c.kind, dialect_zero_name(d->zero), dialect_malformed_name(d->malformed),
