@@ -2,7 +2,7 @@
 # make            builds build/curfew
 # make demo       installs what is missing, builds, and shows the gateway at work
 # make test       installs what is missing, and runs all tests that a change needs (under ten minutes)
-# make lint       floors, cppcheck, clang-tidy, shellcheck
+# make lint       floors, clang-tidy, shellcheck
 # make fuzz       every fuzzer in turn, FUZZ_SECONDS each (300); FUZZ=http1_request: that one, until it is stopped
 # make coverage   all tests in the cov flavour, and a table by folder and file
 # make bench      the measurements of tests/bench

@@ -64,7 +64,6 @@ struct session { /* embedded in the core's connection; the codec's tail follows 
     uint32_t cancel_burst;    /* up: how many cancels in band the connection bears at once, and one more each cancel_every; 0: any number */
     span cancel_every;
     bool trusted;             /* down: the peer's word counts; limits against attackers do not apply */
-    span idle_max;            /* codec sets, up: the peer said that it closes an idle connection after this long (Keep-Alive: timeout); 0: it did not */
     instant wake;             /* codec wishes tick() then (PING, heartbeat, SETTINGS timeout); NEVER: none. Core reads it after every entry */
     bool wants_output;        /* codec sets when it has something to write: core puts the session on the turn's list */
     bool wants_feed;          /* codec sets when input that it left can now be taken (the next pipelined request): core feeds again this turn */
@@ -152,7 +151,7 @@ struct codec { /* core to codec; static const, one a file */
     enum cancel_way (*cancel)(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want);
     bool (*side)(struct leg *g, struct out *o);    /* SIDE: the bytes for a fresh connection to the same endpoint; done at its close. NULL: never */
     /* Down: a request that has begun (session.begun) but was not opened will not be waited for: answer f's status where the wire has an answer
-     * without an exchange, then NEXT_CLOSE. Used by timeouts.header (408). */
+     * without an exchange, then NEXT_CLOSE; on_fault says so, as for a malformed one. Used by timeouts.header (408). */
     void (*refuse)(struct session *s, const struct fault *f);
     void (*shutdown)(struct session *s, bool final); /* false: tell the peer, when it can be told; true: no new legs (GOAWAY twice; Connection: close) */
 };

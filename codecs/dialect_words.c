@@ -180,7 +180,7 @@ void dialect_print_table(FILE *to, const struct dialect_set *set, bool markdown)
     const struct dialect *order[DIALECTS_MAX] = { 0 };
     static const char *const titles[9] = { "key", "where", "unit", "kind", "zero", "malformed", "repeated", "bounds", "who sends it" };
     for (size_t i = 0; i < set->n; i++) order[i] = &set->row[i + 1];
-    qsort(order, set->n, sizeof order[0], by_place_and_key);
+    qsort(order, set->n, sizeof(const struct dialect *), by_place_and_key);
     print_line(to, markdown, titles);
     if (markdown) fputs("|---|---|---|---|---|---|---|---|---|\n", to);
     for (size_t i = 0; i < set->n; i++) {

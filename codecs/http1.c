@@ -254,11 +254,12 @@ static void enter_body(struct session *s, struct leg *g, const struct head *h, b
     }
 }
 
-/* The end of the section at p, or 0: more is needed, or it failed. */
+/* How much of p holds the section at p to its end, at least; or 0: more is needed, or it failed. */
 static size_t section(struct session *s, const uint8_t *p, size_t n) {
     struct session_tail *t = tail(s);
     const struct http1_options *o = options(s);
     bool bare = false;
+    if (t->scanned == 0 && n <= o->max_head && http1_has_section(p, n)) return n; /* the usual: all of it came at once */
     size_t end = http1_section_end(p, n, &t->scanned, &bare);
     struct http1_verdict v = { 0 };
     if (bare) v = (struct http1_verdict){ 400, "a line ends in a bare LF" };
@@ -329,8 +330,12 @@ static size_t take_request(struct session *s, const uint8_t *p, size_t n, instan
     struct http1_message m;
     struct http1_rules r = rules(s);
     struct http1_verdict v = http1_parse_request(p, end, &r, &m);
-    if (v.say) fail_down(s, v);
-    else open_request(s, &m, p, end, n > end, now);
+    if (v.say) {
+        fail_down(s, v);
+        return n;
+    }
+    end = (size_t)(m.end - p);
+    open_request(s, &m, p, end, n > end, now);
     return is_closing(s) ? n : end;
 }
 
@@ -394,6 +399,7 @@ static size_t take_answer(struct session *s, const uint8_t *p, size_t n, instant
         fail_up(s, v.say);
         return n;
     }
+    end = (size_t)(m.end - p);
     t->scanned = 0;
     const struct head *h = http1_keep(&m, p, end, g->arena);
     if (h->interim) return interim_answer(s, g, h, end);
@@ -435,17 +441,21 @@ static size_t take_chunks(struct session *s, const uint8_t *p, size_t n) {
 
 static size_t take_trailers(struct session *s, const uint8_t *p, size_t n, instant now) {
     struct leg *g = tail(s)->leg;
+    if (n >= 2 && p[0] == '\r' && p[1] == '\n') {
+        end_in(s, g, NULL, n > 2, now);
+        return 2;
+    }
     size_t end = section(s, p, n);
     if (!end) return is_closing(s) ? n : 0;
-    if (end == 2) {
-        end_in(s, g, NULL, n > end, now);
-        return end;
-    }
     struct http1_message m;
     struct http1_rules r = rules(s);
     struct http1_verdict v = http1_parse_trailers(p, end, &r, &m);
-    if (v.say) fail_input(s, v);
-    else end_in(s, g, http1_keep(&m, p, end, g->arena), n > end, now);
+    if (v.say) {
+        fail_input(s, v);
+        return n;
+    }
+    end = (size_t)(m.end - p);
+    end_in(s, g, http1_keep(&m, p, end, g->arena), n > end, now);
     return end;
 }
 
@@ -851,6 +861,7 @@ static void refuse_begun(struct session *s, const struct fault *f) {
     t->refusal = *f;
     t->refusing = s->wants_output = true;
     retire(s, NEXT_CLOSE);
+    s->ev->on_fault(s, f);
 }
 
 static void shutdown(struct session *s, bool final) {

@@ -35,6 +35,7 @@ struct http1_asked { /* what the answer's reading depends on */
 };
 struct http1_message { /* all slices are of the input until http1_keep */
     struct head head;
+    const uint8_t *end;  /* behind the empty line */
     bool reusable;       /* as Connection and the version say: another exchange may follow */
     bool upgrade;        /* Connection lists it */
     bool host_given, length_given, coding_given, chunked;
@@ -47,12 +48,17 @@ struct http1_message { /* all slices are of the input until http1_keep */
 /* Where the section of lines that begins at p ends, its empty line included; 0: not yet. *scanned, 0 at first, keeps the search linear over
  * calls with more of the same input. *bad: a line does not end in CRLF. */
 size_t http1_section_end(const uint8_t *p, size_t n, size_t *scanned, bool *bad);
-/* p[0, n) is a section as found by http1_section_end. m need not be initialised. */
+/* Does p[0, n) end in an empty line? Then it holds one section at least, and its end need not be searched: the parsers find it. */
+static inline bool http1_has_section(const uint8_t *p, size_t n) { return n >= 4 && memcmp(p + n - 4, "\r\n\r\n", 4) == 0; }
+/* p[0, n) is a section as found by http1_section_end, or http1_has_section: then m->end tells where the first one ends. m need not be
+ * initialised. */
 struct http1_verdict http1_parse_request(const uint8_t *p, size_t n, const struct http1_rules *r, struct http1_message *m);
 struct http1_verdict http1_parse_answer(const uint8_t *p, size_t n, const struct http1_rules *r, const struct http1_asked *asked, struct http1_message *m);
 struct http1_verdict http1_parse_trailers(const uint8_t *p, size_t n, const struct http1_rules *r, struct http1_message *m);
 /* The head copied into the arena, with p[0, n) that it was parsed from; names in lower case. */
 struct head *http1_keep(const struct http1_message *m, const uint8_t *p, size_t n, struct arena *a);
+/* As is_field_value, sixteen bytes at a time. */
+bool http1_is_value(struct str s);
 /* RFC 9110 7.2: uri-host [":" port], not empty. */
 bool http1_is_authority(struct str s);
 /* The value of a byte of a token in lower case; 0: none of a token. */

@@ -43,7 +43,7 @@ size_t http1_section_end(const uint8_t *p, size_t n, size_t *scanned, bool *bad_
     }
 }
 
-/* The first control byte other than HTAB at or after p; there is one, the CR that ends the line. */
+/* The first control byte other than HTAB at or after p; end: none. */
 static const uint8_t *control_after(const uint8_t *p, const uint8_t *end) {
 #ifdef __SSE2__
     const __m128i us = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
@@ -56,6 +56,11 @@ static const uint8_t *control_after(const uint8_t *p, const uint8_t *end) {
 #endif
     while (p < end && ((*p >= 0x20 && *p != 0x7f) || *p == '\t')) p++;
     return p;
+}
+
+bool http1_is_value(struct str s) {
+    const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
+    return s.n == 0 || control_after(p, end) == end;
 }
 
 struct name { struct str raw; uint32_t hash; enum token token; };
@@ -157,9 +162,10 @@ static struct http1_verdict take_field(struct http1_message *m, const struct htt
     }
 }
 
+/* Up to the first empty line: more may follow it. The last bytes before `end` are one, so that no step runs over it. */
 static struct http1_verdict take_fields(const uint8_t *p, const uint8_t *end, const struct http1_rules *r, struct http1_message *m) {
     size_t lines = 0;
-    while (end - p > 2) {
+    while (end - p > 2 && !(p[0] == '\r' && p[1] == '\n')) {
         struct name name;
         struct str value;
         const uint8_t *line = p;
@@ -169,7 +175,8 @@ static struct http1_verdict take_fields(const uint8_t *p, const uint8_t *end, co
         struct http1_verdict v = take_field(m, r, &name, value);
         if (v.say) return v;
     }
-    return end - p == 2 && p[0] == '\r' && p[1] == '\n' ? good : bad("the head does not end in an empty line");
+    m->end = p + 2;
+    return end - p >= 2 && p[0] == '\r' && p[1] == '\n' ? good : bad("the head does not end in an empty line");
 }
 
 /* ---- Connection ----------------------------------------------------------------------------------------------------------------- */

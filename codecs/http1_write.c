@@ -154,12 +154,19 @@ static bool request_is_sound(const struct head *h) {
     return h->target.n || (h->body == BODY_TUNNEL && h->authority.n);
 }
 
+/* A name with a token is a known one, and needs no look. */
+static bool is_name(struct str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (!http1_token_lower[(uint8_t)s.p[i]]) return false;
+    return true;
+}
+
 bool http1_is_sound(const struct head *h) {
     if (h->request ? !request_is_sound(h) : h->status < 100 || h->status > 999) return false;
-    if (!is_field_value(h->protocol)) return false;
+    if (!http1_is_value(h->protocol)) return false;
     for (size_t i = 0; i < h->nfields; i++) {
         const struct field *f = &h->fields[i];
-        if (f->name.n && !(is_token(f->name) && is_field_value(f->value))) return false;
+        if (f->name.n && !((f->token || is_name(f->name)) && http1_is_value(f->value))) return false;
     }
     return true;
 }

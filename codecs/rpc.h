@@ -22,6 +22,7 @@ struct rpc_outcome { /* what an answer turned out to be, for log, metrics and re
 struct rpc {
     const char *name;   /* "http", "grpc", ... : as in the log and in explain */
     const char *family; /* key under deadline.write: "http", "grpc", "connect" */
+    uint8_t wire_version; /* the lowest HTTP version that carries it, as in head.version: 20 for gRPC. 0: any */
     int priority;       /* asked in this order, lowest first; plain HTTP last, it takes all */
     bool (*recognise)(const struct head *request);
     bool (*is_stream)(const struct head *request); /* no default deadline applies (semantics 2.4) */

@@ -30,14 +30,14 @@ static struct str json_escaped(struct arena *a, struct str s) {
     char *to = arena_bytes(a, 6 * s.n);
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
-        static const char hex[] = "0123456789abcdef";
+        static const char hex[] = "0123456789abcdef", escape[] = { '\\', 'u', '0', '0' };
         unsigned char c = (unsigned char)s.p[i];
         if (c == '"' || c == '\\') to[n++] = '\\';
         if (c >= 0x20 && c != 0x7f) {
             to[n++] = (char)c;
             continue;
         }
-        memcpy(to + n, "\\u00", 4);
+        memcpy(to + n, escape, sizeof escape);
         to[n + 4] = hex[c >> 4];
         to[n + 5] = hex[c & 15];
         n += 6;
@@ -58,7 +58,9 @@ static struct str problem(struct arena *a, const struct rpc_answer *what) {
 static bool may_have_content(uint16_t status) { return status >= 200 && status != 204 && status != 205 && status != 304; }
 
 static struct str seconds_up(struct arena *a, span s) {
-    return arena_printf(a, "%lld", (long long)(s.ns / NS_PER_S + (s.ns % NS_PER_S != 0)));
+    int64_t seconds = s.ns / NS_PER_S;
+    if (s.ns % NS_PER_S) seconds++;
+    return arena_printf(a, "%lld", (long long)seconds);
 }
 
 static void http_answer(struct arena *a, const struct rpc_answer *what, const struct head *request, struct head *h, struct str *body) {

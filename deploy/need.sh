@@ -12,7 +12,7 @@ packages() {
         # clang and its runtime are for the fuzzers
         test) packages build && echo libcmocka-dev python3 clang libclang-rt-dev openssl ;;
         demo) packages build && echo python3 ;;
-        lint) packages test && echo cppcheck clang-tidy shellcheck ;;
+        lint) packages test && echo clang-tidy shellcheck ;;
         bench) packages demo && echo wrk nghttp2-client nginx-light haproxy ;;
         *) echo "need.sh: no group '$1' (build run test demo lint bench)" >&2 && return 2 ;;
     esac

@@ -148,7 +148,7 @@ static const struct dialect *look_up(struct conf *c, const struct conf_ref *r, c
 }
 
 static const struct dialect *const *look_up_all(struct conf *c, const struct conf_refs *refs, const struct dialect_set *set, size_t *n) {
-    const struct dialect **rows = arena_alloc(&c->arena, refs->n * sizeof *rows);
+    const struct dialect **rows = arena_alloc(&c->arena, refs->n * sizeof(const struct dialect *));
     *n = 0;
     for (size_t i = 0; i < refs->n; i++) {
         const struct dialect *d = look_up(c, &refs->v[i], set);

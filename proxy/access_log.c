@@ -111,6 +111,9 @@ static char *put_time(char *at, int64_t wall_ns) {
     return at;
 }
 
+/* A literal without its NUL; where the next byte goes. */
+#define PUT(at, literal) ((char *)memcpy((at), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
+
 /* ---- text ------------------------------------------------------------------------------------------------------------------------ */
 /* RFC 8259 7: a quote, a backslash and what is below U+0020 must be escaped. DEL and the C1 controls are escaped too: a log is read on
  * terminals. */
@@ -133,10 +136,10 @@ static size_t utf8_length(const unsigned char *p, size_t n) {
 
 static size_t escape_as_hex(char *to, unsigned char c) {
     static const char hex[] = "0123456789abcdef";
-    memcpy(to, "\\u00", 4);
-    to[4] = hex[c >> 4];
-    to[5] = hex[c & 15];
-    return 6;
+    char *at = PUT(to, "\\u00");
+    *at++ = hex[c >> 4];
+    *at++ = hex[c & 15];
+    return (size_t)(at - to);
 }
 
 static size_t escape_ascii(char *to, unsigned char c) {
@@ -152,27 +155,19 @@ static size_t escape_one(char *to, const unsigned char *p, size_t n, size_t *use
     *used = 1;
     if (p[0] < 0x80) return escape_ascii(to, p[0]);
     size_t len = utf8_length(p, n);
-    if (len == 0) {
-        memcpy(to, "\\ufffd", 6);
-        return 6;
-    }
+    if (len == 0) return (size_t)(PUT(to, "\\ufffd") - to);
     *used = len;
     if (len == 2 && p[0] == 0xc2 && p[1] < 0xa0) return escape_as_hex(to, p[1]);
     memcpy(to, p, len);
     return len;
 }
 
-static char *put_clipped(char *at) {
-    memcpy(at, "\xe2\x80\xa6", 3);
-    return at + 3;
-}
-
-/* At most `room` bytes, cut between characters. Room for the ellipsis and one unit is kept, so no test is needed within a unit. */
+/* At most `room` bytes, cut between characters and then ended by an ellipsis. Room for that and for one unit is kept, so no test is needed within a unit. */
 static char *put_text(char *at, struct str s, size_t room) {
     const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
     const char *stop = at + room - UNIT_MAX - 3;
     while (p < end) {
-        if (at > stop) return put_clipped(at);
+        if (at > stop) return PUT(at, "\xe2\x80\xa6");
         if (is_plain(*p)) {
             *at++ = (char)*p++;
             continue;
@@ -186,7 +181,6 @@ static char *put_text(char *at, struct str s, size_t room) {
 
 /* ---- members --------------------------------------------------------------------------------------------------------------------- */
 /* Each key stands with its comma and colon, so that it is one copy. */
-#define PUT(at, literal) ((char *)memcpy((at), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
 #define PUT_STR(at, key, s, room) ((s).n ? put_quoted(PUT((at), ",\"" key "\":\""), (s), (room)) : (at))
 #define PUT_Z(at, key, z, room) ((z) && *(z) ? put_quoted(PUT((at), ",\"" key "\":\""), str_of(z), (room)) : (at))
 #define PUT_U64(at, key, n) put_u64(PUT((at), ",\"" key "\":"), (n))
@@ -200,10 +194,10 @@ static char *put_quoted(char *at, struct str s, size_t room) {
 
 /* Words of our own: nothing in them is escaped or long. */
 static char *put_word(char *at, const char *word) {
-    size_t n = strlen(word);
-    memcpy(at, word, n);
-    at[n] = '"';
-    return at + n + 1;
+    struct str s = str_of(word);
+    memcpy(at, s.p, s.n);
+    at[s.n] = '"';
+    return at + s.n + 1;
 }
 
 static const char *side_name(enum ending_side side) {

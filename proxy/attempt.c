@@ -140,6 +140,9 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     const struct route *r = x->match.route;
     route_rewrite(&x->match, &x->arena, up);
     span left = exchange_left(x);
+    /* Advice (Prefer: wait) bounds what is told; it refuses nothing (semantics 2.5). */
+    span advice = instant_until(x->w->now, x->verdict.advice);
+    if (advice.ns > x->policy->deadline.min.ns + x->policy->deadline.reserve.ns) left = span_min(left, advice);
     int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
     enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc, left, wall, up, &a->told);
     if (refuse != ENDING_NONE) return refuse;

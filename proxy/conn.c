@@ -18,8 +18,7 @@ static instant conn_limit(const struct conn *c) {
     case CONN_OPEN:
         if (!buffer_is_empty(&c->backlog)) return instant_add(c->moved, c->times.write);
         if (c->session.live > 0) return INSTANT_NEVER;
-        if (c->session.begun) return instant_add(c->since, c->times.header);
-        return instant_add(c->since, c->session.idle_max.ns ? span_min(c->times.idle, c->session.idle_max) : c->times.idle);
+        return instant_add(c->since, c->session.begun ? c->times.header : c->times.idle);
     case CONN_FLUSHING: return instant_add(c->moved, c->times.write);
     case CONN_LINGERING: return instant_add(c->since, c->times.linger);
     case CONN_DEAD: break;
@@ -71,8 +70,8 @@ static void conn_expire(struct conn *c) {
 static void on_timer(struct timer *t, instant now) {
     struct conn *c = CONTAINER_OF(t, struct conn, timer);
     if (!instant_before(now, c->session.wake) && c->session.codec) {
-        c->session.wake = INSTANT_NEVER;
         c->session.codec->tick(&c->session, now);
+        if (!instant_before(now, c->session.wake)) c->session.wake = INSTANT_NEVER; /* it asked for nothing new */
         conn_touch(c);
     }
     if (c->state != CONN_DEAD && !instant_before(now, conn_limit(c))) conn_expire(c);

@@ -417,7 +417,7 @@ static enum flow step_decide(struct exchange *x) {
     x->client = arena_copy(&x->arena, exchange_peer_text(x->conn));
     x->rpc = rpc_recognise(h);
     x->verdict.idle = x->verdict.to_head = x->to_head_left = SPAN_FOREVER;
-    x->verdict.total = INSTANT_NEVER;
+    x->verdict.total = x->verdict.advice = INSTANT_NEVER;
     x->verdict.source_name = STR("none");
     x->step = STEP_relay;
     bool bad = false;

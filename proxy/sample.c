@@ -5,7 +5,7 @@
 #include "proxy/listener.h"
 #include "proxy/service.h"
 #include <arpa/inet.h>
-#include <assert.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +23,7 @@ static const char usage_text[] =
     "  /bytes/4096              so many bytes\n"
     "  /fail/close              closes without an answer\n"
     "  /fail/truncate           promises 100 bytes, sends 10, and closes\n"
+    "  /fail/next               200; the next request on the same connection is closed without an answer\n"
     "  /hang                    never answers\n"
     "  /seen/NAME               what is remembered of that request, as JSON; 404: it never came\n"
     "  Upgrade: websocket       101, then echoes what it gets\n";
@@ -34,7 +35,7 @@ struct memory {
     char *told;      /* owned: JSON object of deadline fields */
     instant begun, ended;
     uint64_t received;
-    uint32_t wire;
+    uint32_t wire, times; /* times: of this id, this one included */
     bool answered;
 };
 static struct sample {
@@ -44,6 +45,7 @@ static struct sample {
     struct dialect_set dialects;
     struct memory memory[MEMORY];
     size_t next;
+    struct sockaddr_storage doomed; /* the peer whose next request is cut, so that it finds a stale connection */
 } *sample;
 
 static struct memory *recall(struct str id) {
@@ -81,9 +83,11 @@ static void put_fields(FILE *f, const struct head *h, bool deadlines_only) {
 static struct memory *remember(struct service_call *c) {
     const struct field *id = head_find_name(c->request, STR("x-sample-id"), NULL);
     if (!id) return NULL;
+    const struct memory *before = recall(id->value);
+    uint32_t times = before ? before->times + 1 : 1;
     struct memory *m = &sample->memory[sample->next++ % MEMORY];
     free(m->told);
-    *m = (struct memory){ .begun = c->w->now };
+    *m = (struct memory){ .begun = c->w->now, .times = times };
     snprintf(m->id, sizeof m->id, "%.*s", STR_ARG(id->value));
     snprintf(m->target, sizeof m->target, "%.*s", STR_ARG(c->request->target));
     snprintf(m->how, sizeof m->how, "open");
@@ -131,11 +135,18 @@ static void say_seen(struct service_call *c, struct str id) {
         return;
     }
     span after = instant_until(m->begun, m->ended.ns ? m->ended : c->w->now);
-    char text[1024];
-    int n = snprintf(text, sizeof text, "{\"id\":\"%s\",\"told\":%s,\"how\":\"%s\",\"wire\":%u,\"after_ms\":%.3f,\"begun_ns\":%lld,\"ended_ns\":%lld,\"received\":%llu,"
-                     "\"answered\":%s}\n", m->id, m->told, m->how, m->wire, (double)after.ns / 1e6, (long long)m->begun.ns, (long long)m->ended.ns,
-                     (unsigned long long)m->received, m->answered ? "true" : "false");
-    service_answer(c, 200, STR("application/json"), (struct str){ text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1 });
+    char *text;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+    if (!f) abort();
+    fputs("{\"id\":", f), put_json(f, str_of(m->id));
+    fputs(",\"target\":", f), put_json(f, str_of(m->target));
+    fprintf(f, ",\"told\":%s,\"how\":\"%s\",\"wire\":%" PRIu32 ",\"times\":%" PRIu32, m->told, m->how, m->wire, m->times);
+    fprintf(f, ",\"after_ms\":%.3f,\"begun_ns\":%" PRId64 ",\"ended_ns\":%" PRId64, (double)after.ns / 1e6, m->begun.ns, m->ended.ns);
+    fprintf(f, ",\"received\":%" PRIu64 ",\"answered\":%s}\n", m->received, m->answered ? "true" : "false");
+    fclose(f);
+    service_answer(c, 200, STR("application/json"), (struct str){ text, n });
+    free(text);
 }
 static void on_timer(struct timer *t, instant now);
 static void wait_for(struct service_call *c, span s) {
@@ -213,9 +224,17 @@ static void on_cut_timer(struct timer *t, instant now) {
     (void)now;
     service_cut(CONTAINER_OF(t, struct service_call, timer));
 }
+/* Who asked for /fail/next on this very connection: true once. */
+static bool was_doomed(const struct service_call *c) {
+    if (c->conn->peer_len == 0 || memcmp(&sample->doomed, &c->conn->peer, c->conn->peer_len) != 0) return false;
+    memset(&sample->doomed, 0, sizeof sample->doomed);
+    return true;
+}
 static void obey(struct service_call *c, struct str path) {
     struct str p = path;
-    if (c->request->protocol.n) {
+    if (was_doomed(c)) {
+        service_cut(c);
+    } else if (c->request->protocol.n) {
         begin_tunnel(c);
     } else if (str_starts(p, STR("/seen/"))) {
         say_seen(c, str_from(p, 6));
@@ -238,6 +257,9 @@ static void obey(struct service_call *c, struct str path) {
         begin_fail(c, str_eq(p, STR("/fail/truncate")));
         c->timer.fire = on_cut_timer;
         if (c->answered) wheel_arm(&c->w->wheel, &c->timer, instant_add(c->w->now, span_ms(5)));
+    } else if (str_eq(p, STR("/fail/next"))) {
+        sample->doomed = c->conn->peer;
+        say_what_came(c, 200);
     } else if (str_eq(p, STR("/help"))) {
         service_answer(c, 200, STR("text/plain"), STR(usage_text));
     } else if (!str_starts(p, STR("/hang"))) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // TLS over OpenSSL 3.0, which no other file includes. It owns contexts and connections' states; sockets are its callers', and it never waits.
 //
-//   configuration → tls_server_build: one SSL_CTX a certificate ─→ tls_accept → handshake: SNI picks the SSL_CTX, ALPN the protocol
-//                   tls_client_build: one SSL_CTX ──────────────→ tls_connect → handshake: the certificate is verified for a name
+//   configuration → tls_server_build: an SSL_CTX a certificate → tls_accept → handshake: SNI picks the SSL_CTX, ALPN the protocol
+//                   tls_client_build: one SSL_CTX → tls_connect → handshake: the certificate is verified for a name
 //
 // kTLS stays off: OpenSSL 3.0 keeps pointing at the caller's bytes after a refused write, whatever SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER says, and
 // sends what stands there later (openssl issue 21202). Without sendfile there is little to gain from it here.
@@ -398,6 +398,22 @@ struct tls_client *tls_client_build(struct conf *c, const struct tls_client_conf
     if (fill_client(c, k->ctx, cc, folder)) return k;
     client_free(k);
     return NULL;
+}
+
+/* A listener offers all codecs, an upstream its own, or all where it is `auto`. */
+bool tls_build_all(struct config *c) {
+    bool ok = true;
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        struct tls_server_conf *sc = config_listener(c, i)->tls;
+        if (sc && !sc->built) sc->built = tls_server_build(&c->conf, sc, tls_alpn_of_codecs(CODEC_DOWN, NULL), c->folder);
+        ok &= !sc || sc->built;
+    }
+    for (size_t i = 0; i < c->upstreams.n; i++) {
+        const struct upstream_conf *u = config_upstream(c, i);
+        if (u->tls && !u->tls->built) u->tls->built = tls_client_build(&c->conf, u->tls, tls_alpn_of_codecs(CODEC_UP, u->codec), c->folder);
+        ok &= !u->tls || u->tls->built;
+    }
+    return ok;
 }
 
 /* ---- a connection: making and freeing ----------------------------------------------------------------------------------------------------- */

@@ -146,6 +146,9 @@ static struct endpoint *endpoint_pick(struct upstream *u, const struct place *p)
     return best;
 }
 
+/* One connection serves many: then nobody needs one of its own. */
+static bool is_shared(const struct upstream *u) { return u->conf->codec && u->conf->codec->multiplex; }
+
 /* ---- connections -------------------------------------------------------------------------------------------------------------------------- */
 static struct endpoint *endpoint_of(const struct conn *c) { return c->owner_data; }
 static bool conn_has_room(const struct conn *c) {
@@ -159,19 +162,29 @@ static void conn_file(struct conn *c) { /* on the list that its room says */
     else list_push(&e->busy, &c->node);
 }
 static void pump(struct upstream *u);
+static void grant(struct upstream *u, struct place *p, struct conn *c);
+/* Who the connection was made for, where it still waits; NULL: nobody. */
+static struct place *place_of(const struct upstream *u, const struct conn *c) {
+    for (size_t i = 0; i < u->waiting.n; i++) {
+        if (u->waiting.v[i]->opening == c) return u->waiting.v[i];
+    }
+    return NULL;
+}
 static void on_up_open(struct conn *c) {
     struct endpoint *e = endpoint_of(c);
     assert(e->u->opening > 0);
     e->u->opening--;
     e->failed_until = (instant){ 0 };
-    for (size_t i = 0; i < e->u->waiting.n; i++) { /* it may serve another now: who it was made for may need another one */
-        if (e->u->waiting.v[i]->opening == c) e->u->waiting.v[i]->opening = NULL;
-    }
     c->session.cancel_burst = (uint32_t)(e->u->conf->reset_budget.burst < UINT32_MAX ? e->u->conf->reset_budget.burst : UINT32_MAX);
     const struct conf_rate *rate = &e->u->conf->reset_budget.rate;
     c->session.cancel_every = span_ns(rate->count ? rate->per.ns / (int64_t)rate->count : 0);
     conn_file(c);
-    pump(e->u);
+    /* It goes to whom it was made for, but that somebody with less time waits and has none under way: then that one may need another. */
+    struct upstream *u = e->u;
+    struct place *p = place_of(u, c);
+    if (p) p->opening = NULL;
+    if (p && conn_has_room(c) && u->inflight < u->max_requests && (u->waiting.v[0] == p || u->waiting.v[0]->opening)) grant(u, p, c);
+    pump(u);
 }
 static void place_fail(struct place *p, const struct fault *f) {
     if (p->slot) heap_remove(&p->u->waiting, p);
@@ -186,7 +199,7 @@ static void connect_failed(struct upstream *u, struct conn *c, const struct faul
     e->failed_until = instant_add(u->w->now, FAILED_FOR);
     metric_inc(&u->w->metrics, METRIC_UPSTREAM_CONNECT_FAILURES);
     log_debug("upstream", "%.*s: %s: %s", STR_ARG(u->name), e->text, f->say);
-    bool shared = u->conf->codec && u->conf->codec->multiplex;
+    bool shared = is_shared(u);
     for (size_t i = 0; i < u->waiting.n;) {
         struct place *p = u->waiting.v[i];
         if (p->opening == c || (shared && u->opening == 0)) {
@@ -254,8 +267,8 @@ static struct conn *conn_for(struct upstream *u, const struct place *p) {
         struct endpoint *e = endpoint_pick(u, p);
         if (!list_is_empty(&e->open)) return LIST_OF(e->open.next, struct conn, node);
     }
-    /* Who has waited takes what came free anywhere. */
-    if (!p->slot) return NULL;
+    /* Who waits, and whose own connection is under way or cannot be had, takes what came free anywhere. */
+    if (!p->slot || (!p->opening && u->nconns < u->max_connections && !is_shared(u))) return NULL;
     LIST_EACH(&u->endpoints, f, struct endpoint, node) {
         if (p->tried >> (f->number % 64) & 1) continue;
         LIST_EACH(&f->open, c, struct conn, node) {
@@ -276,8 +289,7 @@ static void grant(struct upstream *u, struct place *p, struct conn *c) {
     if (c->state != CONN_DEAD) conn_file(c);
 }
 static size_t wanted_openings(const struct upstream *u) {
-    bool shared = u->conf->codec && u->conf->codec->multiplex;
-    size_t want = shared && u->waiting.n > 0 ? 1 : u->waiting.n;
+    size_t want = is_shared(u) && u->waiting.n > 0 ? 1 : u->waiting.n;
     size_t room = u->max_requests > u->inflight ? u->max_requests - u->inflight : 0;
     return want < room ? want : room;
 }
