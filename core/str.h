@@ -30,7 +30,7 @@ static inline bool str_starts(struct str s, struct str prefix) {
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 static inline struct str str_from(struct str s, size_t at) { /* the rest after `at` bytes; at <= s.n */
-    return (struct str){ s.p + at, s.n - at };
+    return (struct str){ at ? s.p + at : s.p, s.n - at }; /* NULL + 0 is undefined */
 }
 static inline struct str str_first(struct str s, size_t n) { /* the first n bytes; n <= s.n */
     return (struct str){ s.p, n };
