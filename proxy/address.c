@@ -81,7 +81,7 @@ static const char *check_name(struct str name) {
     if (name.n && name.p[name.n - 1] == '.') name.n--;
     if (!name.n) return "the host is missing";
     if (name.n > HOST_MAX) return "the name is longer than 253 bytes";
-    struct str last = name;
+    struct str last;
     for (size_t at = 0;;) {
         last = str_first(str_from(name, at), str_index(str_from(name, at), '.'));
         const char *say = check_label(last);

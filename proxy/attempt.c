@@ -139,10 +139,7 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     struct head *up = head_clone(x->request, &x->arena);
     const struct route *r = x->match.route;
     route_rewrite(&x->match, &x->arena, up);
-    span left = exchange_left(x);
-    /* Advice (Prefer: wait) bounds what is told; it refuses nothing (semantics 2.5). */
-    span advice = instant_until(x->w->now, x->verdict.advice);
-    if (advice.ns > x->policy->deadline.min.ns + x->policy->deadline.reserve.ns) left = span_min(left, advice);
+    span left = deadline_left(&x->policy->deadline, &x->verdict, x->w->now, exchange_to_head(x));
     int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
     enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc, left, wall, up, &a->told);
     if (refuse != ENDING_NONE) return refuse;

@@ -51,10 +51,12 @@ void exchange_free(struct exchange *x) {
 }
 
 /* ---- time ----------------------------------------------------------------------------------------------------------------------------------- */
+span exchange_to_head(const struct exchange *x) {
+    if (x->answered != ANSWERED_NOT) return SPAN_FOREVER;
+    return x->to_head_due.ns ? instant_until(x->w->now, x->to_head_due) : x->to_head_left;
+}
 span exchange_left(const struct exchange *x) {
-    span left = instant_until(x->w->now, instant_min(x->context.deadline, x->verdict.total));
-    if (x->answered != ANSWERED_NOT) return left;
-    return span_min(left, x->to_head_due.ns ? instant_until(x->w->now, x->to_head_due) : x->to_head_left);
+    return span_min(instant_until(x->w->now, x->verdict.total), exchange_to_head(x));
 }
 static void on_to_head(struct timer *t, instant now) {
     (void)now;
@@ -370,7 +372,7 @@ static void limit(struct exchange *x) {
     if (v->would_refuse != ENDING_NONE) metrics_would(m, v->would_refuse);
     x->to_head_left = v->to_head;
     if (!v->enforce) return;
-    if (!instant_is_never(v->total)) context_limit(&x->context, v->total, v->source ? v->source->index : 0);
+    if (!instant_is_never(v->total)) context_limit(&x->context, v->fire, v->source ? v->source->index : 0);
     to_head_run(x);
     if (!x->up.complete || span_is_forever(v->to_head)) idle_run(x);
 }

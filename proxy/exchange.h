@@ -109,6 +109,8 @@ void attempt_ready(struct exchange *x);
 void attempt_credit(struct exchange *x, size_t n);
 /* Time left until whichever deadline is nearer; FOREVER: none. */
 span exchange_left(const struct exchange *x);
+/* ... of the default deadline alone; FOREVER: there is none, or the head has come. */
+span exchange_to_head(const struct exchange *x);
 /* Ends it with a fault's cause, keeping its sentence and status for the answer. */
 void exchange_fail(struct exchange *x, const struct fault *f);
 /* From an attempt: a head, bytes, the end of the answer. */

@@ -357,7 +357,7 @@ void upstream_release(struct conn *c) {
     pump(u);
 }
 void upstream_slots(struct conn *c) {
-    if (c->state != CONN_OPEN || !list_is_linked(&c->node)) return;
+    if (c->state != CONN_OPEN || !list_is_linked(&c->node) || place_of(endpoint_of(c)->u, c)) return; /* the last: on_up_open is about to come */
     conn_file(c);
     pump(endpoint_of(c)->u);
 }
