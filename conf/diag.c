@@ -80,9 +80,9 @@ static void keep(struct conf *c, enum conf_severity severity, struct conf_pos at
     if (severity == CONF_ERROR) c->errors++;
     if (conf_is_full(c)) return;
     struct str message = format_va(c, fmt, args);
-    make_printable((char *)(uintptr_t)message.p, message.n);
+    make_printable((char *)message.p, message.n);
     struct str copy = arena_copy(&c->arena, str_of(hint));
-    make_printable((char *)(uintptr_t)copy.p, copy.n);
+    make_printable((char *)copy.p, copy.n);
     *add(c) = (struct conf_diag){ severity, at, message, copy };
 }
 

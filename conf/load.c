@@ -141,7 +141,7 @@ static bool read_enum(struct conf *c, const struct conf_node *n, const struct co
         *(uint8_t *)at = w->value;
         return true;
     }
-    const char *near = conf_nearest(n->text, next_word, (void *)(uintptr_t)f->words);
+    const char *near = conf_nearest(n->text, next_word, (void *)f->words);
     conf_error(c, n->pos, near ? conf_format(c, "did you mean \"%s\"?", near) : NULL, "%s%s is none of %s", prefix(c, f), conf_show(c, n->text),
                words_of(c, f->words, NULL));
     return false;

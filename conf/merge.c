@@ -45,7 +45,7 @@ static struct conf_node *merge_maps(struct conf *c, const struct conf_node *base
 
 /* Recursion ends with the nodes: CONF_DEPTH_MAX. */
 struct conf_node *conf_merge(struct conf *c, const struct conf_node *base, const struct conf_node *over) {
-    if (!over) return (struct conf_node *)(uintptr_t)base;
-    if (!base || base->kind != CONF_MAPPING || over->kind != CONF_MAPPING) return (struct conf_node *)(uintptr_t)over;
+    if (!over) return (struct conf_node *)base;
+    if (!base || base->kind != CONF_MAPPING || over->kind != CONF_MAPPING) return (struct conf_node *)over;
     return merge_maps(c, base, over);
 }
