@@ -59,8 +59,9 @@ static const uint8_t *control_after(const uint8_t *p, const uint8_t *end) {
 }
 
 bool http1_is_value(struct str s) {
+    if (s.n == 0) return true;
     const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
-    return s.n == 0 || control_after(p, end) == end;
+    return control_after(p, end) == end;
 }
 
 struct name { struct str raw; uint32_t hash; enum token token; };

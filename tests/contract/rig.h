@@ -273,7 +273,7 @@ static inline void rig_on_fault(struct session *s, const struct fault *f) {
 static inline void rig_pull(struct leg *g, size_t max, struct pulled *v) {
     struct rig_leg *x = rig_live(g);
     RIG_CHECK(max > 0);
-    struct str rest = str_from(x->reply, x->replied);
+    struct str rest = x->reply.n ? str_from(x->reply, x->replied) : STR("");
     if (rest.n > max) rest.n = max;
     size_t half = rest.n / 2;
     if (half) v->v[v->nv++] = str_first(rest, half);
