@@ -43,7 +43,8 @@ static bool variable(struct conf *c, const struct conf_node *n, struct str inner
     struct str name = str_first(inner, colon), fallback = str_from(inner, colon);
     bool has_fallback = str_starts(fallback, STR(":-"));
     if (!is_name(name) || (fallback.n && !has_fallback)) {
-        conf_error(c, n->pos, "write ${NAME} or ${NAME:-default}", "${%.*s} names no environment variable", (int)(inner.n < 60 ? inner.n : 60), inner.p);
+        conf_error(c, n->pos, "write ${NAME} or ${NAME:-default}", "${%.*s} names no environment variable",
+                   (int)(inner.n < CONF_SHOWN_MAX ? inner.n : CONF_SHOWN_MAX), inner.p);
         return false;
     }
     if (has_fallback) fallback = str_from(fallback, 2);

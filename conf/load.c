@@ -142,8 +142,8 @@ static bool read_enum(struct conf *c, const struct conf_node *n, const struct co
         return true;
     }
     const char *near = conf_nearest(n->text, next_word, (void *)f->words);
-    conf_error(c, n->pos, near ? conf_format(c, "did you mean \"%s\"?", near) : NULL, "%s%s is none of %s", prefix(c, f), conf_show(c, n->text),
-               words_of(c, f->words, NULL));
+    const char *hint = near ? conf_format(c, "did you mean \"%s\"?", near) : NULL, *words = words_of(c, f->words, NULL);
+    conf_error(c, n->pos, hint, "%s%s is none of %s", prefix(c, f), conf_show(c, n->text), words);
     return false;
 }
 
@@ -258,6 +258,11 @@ static void set_default(struct conf *c, const struct conf_field *f, struct conf_
     if (f->type == CONF_REFS) ((struct conf_refs *)at)->given = false;
 }
 
+static void report_missing(struct conf *c, struct conf_pos at, const struct conf_table *table, const struct conf_field *f) {
+    const char *hint = f->help ? conf_format(c, "%s: %s", f->name, f->help) : NULL;
+    conf_error(c, at, hint, "%s needs the key \"%s\"", table->name, f->name);
+}
+
 /* silent: the map was found at fault before, so that what it lacks is no news. */
 static void load_row(struct conf *c, const struct conf_node *map, bool silent, struct conf_pos near, const struct conf_table *table,
                      const struct conf_field *f, void *at) {
@@ -269,8 +274,7 @@ static void load_row(struct conf *c, const struct conf_node *map, bool silent, s
         return;
     }
     if (!f->required) set_default(c, f, near, at);
-    else if (!silent && !(n && n->bad)) conf_error(c, n ? n->pos : near, f->help ? conf_format(c, "%s: %s", f->name, f->help) : NULL, "%s needs the key \"%s\"",
-                                       table->name, f->name);
+    else if (!silent && !(n && n->bad)) report_missing(c, n ? n->pos : near, table, f);
 }
 
 /* ---- keys ------------------------------------------------------------------------------------------------------------------------------- */

@@ -107,7 +107,9 @@ static struct conf_node *new_node(struct build *b, enum conf_kind kind, yaml_mar
 }
 
 static void refuse_extras(struct build *b, struct conf_node *n, const yaml_char_t *anchor, const yaml_char_t *tag) {
-    if (anchor) conf_error(b->c, n->pos, "write the value out where it is needed", "the anchor &%s: anchors and aliases are not supported", (const char *)anchor);
+    if (anchor)
+        conf_error(b->c, n->pos, "write the value out where it is needed", "the anchor &%s: anchors and aliases are not supported",
+                   (const char *)anchor);
     if (tag) conf_error(b->c, n->pos, "what a value is, its key decides", "the tag %s: tags are not supported", (const char *)tag);
     n->bad = n->bad || tag; /* an anchor by itself changes nothing */
 }
@@ -274,7 +276,7 @@ struct conf_node *conf_parse_file(struct conf *c, const char *path) {
         conf_error(c, at, NULL, "cannot open: %s", strerror(errno));
         return NULL;
     }
-    char *text = mem_alloc(CONF_FILE_MAX + 1u); /* one more than may be: to see that it is too long; not the size that stat says, as a pipe has none */
+    char *text = mem_alloc(CONF_FILE_MAX + 1u); /* one more than may be, to see that it is too long; a pipe has no size to ask for */
     size_t n = fread(text, 1, CONF_FILE_MAX + 1u, f);
     struct conf_node *root = NULL;
     if (ferror(f)) conf_error(c, at, NULL, "cannot read: %s", strerror(errno));

@@ -54,7 +54,8 @@ static bool is_good_name(struct str s) {
 static void check_names(struct conf *c, const struct conf_map *m, const char *what) {
     for (size_t i = 0; i < m->n; i++)
         if (!is_good_name(m->names[i].name))
-            conf_error(c, m->names[i].at->pos, "letters, digits, - _ and ., at most 64", "\"%.*s\" cannot be the name of %s", STR_ARG(m->names[i].name), what);
+            conf_error(c, m->names[i].at->pos, "letters, digits, - _ and ., at most 64", "\"%.*s\" cannot be the name of %s",
+                       STR_ARG(m->names[i].name), what);
 }
 
 /* ---- addresses --------------------------------------------------------------------------------------------------------------------- */

@@ -33,7 +33,8 @@ static bool parse_own_address(struct conf *c, const struct conf_node *n, const s
     if (!parse_address(c, n, f, at)) return false;
     if (a->kind != ADDRESS_NAME) return true;
     bool local = str_eq_nocase(a->host, STR("localhost"));
-    return refuse(c, n, f, local ? "write 127.0.0.1 or [::1]" : "0.0.0.0 is every address of this machine", "an IP address or a unix socket is needed, not a name");
+    const char *hint = local ? "write 127.0.0.1 or [::1]" : "0.0.0.0 is every address of this machine";
+    return refuse(c, n, f, hint, "an IP address or a unix socket is needed, not a name");
 }
 
 static bool add_endpoint(struct conf *c, const struct conf_node *n, const struct conf_field *f, struct upstream_conf *u) {
@@ -128,13 +129,15 @@ static const struct conf_field *codec_row(size_t i, enum codec_role role, size_t
 
 #define AT(member) offsetof(struct tls_certificate, member)
 static const struct conf_field certificate_rows[] = {
-    { .name = "certificate", .type = CONF_REF, .offset = AT(certificate), .required = true, .help = "PEM file: the certificate, then those between it and the root" },
+    { .name = "certificate", .type = CONF_REF, .offset = AT(certificate), .required = true,
+      .help = "PEM file: the certificate, then those between it and the root" },
     { .name = "key", .type = CONF_REF, .offset = AT(key), .required = true, .help = "PEM file: its private key" },
     END,
 };
 #undef AT
-static const struct conf_table certificate_table = { .name = "certificate", .size = sizeof(struct tls_certificate), .fields = certificate_rows,
-                                                     .help = "A certificate and its key. Relative names are taken from the configuration's folder." };
+static const struct conf_table certificate_table = { .name = "certificate", .size = sizeof(struct tls_certificate),
+    .fields = certificate_rows,
+    .help = "A certificate and its key. Relative names are taken from the configuration's folder." };
 
 static const struct conf_word tls_versions[] = { { "1.2", TLS_1_2, NULL }, { "1.3", TLS_1_3, NULL }, { 0 } };
 static const struct conf_word client_auths[] = {
@@ -156,37 +159,46 @@ static void check_tls_server(struct conf *c, const struct conf_node *n, void *at
 static const struct conf_field tls_server_rows[] = {
     { .name = "certificates", .type = CONF_STRUCTS, .offset = AT(certificates), .table = &certificate_table, .required = true, .min = 1, .max = 10000,
       .help = "chosen by the name that the client asks for (SNI); the first where none fits" },
-    { .name = "min_version", .type = CONF_ENUM, .offset = AT(min_version), .words = tls_versions, .def = "1.2", .help = "lowest version of TLS" },
-    { .name = "client_auth", .type = CONF_ENUM, .offset = AT(client_auth), .words = client_auths, .def = "none", .help = "whether clients show certificates" },
+    { .name = "min_version", .type = CONF_ENUM, .offset = AT(min_version), .words = tls_versions, .def = "1.2",
+      .help = "lowest version of TLS" },
+    { .name = "client_auth", .type = CONF_ENUM, .offset = AT(client_auth), .words = client_auths, .def = "none",
+      .help = "whether clients show certificates" },
     { .name = "client_ca", .type = CONF_REF, .offset = AT(client_ca), .help = "PEM file: what clients' certificates are checked against" },
-    { .name = "ciphers", .type = CONF_STRING, .offset = AT(ciphers), .help = "of TLS 1.2, as OpenSSL lists them; left out: forward secrecy and AEAD only" },
+    { .name = "ciphers", .type = CONF_STRING, .offset = AT(ciphers),
+      .help = "of TLS 1.2, as OpenSSL lists them; left out: forward secrecy and AEAD only" },
     { .name = "session_tickets", .type = CONF_BOOL, .offset = AT(session_tickets), .def = "true", .help = "clients may resume sessions" },
     END,
 };
 #undef AT
 static const struct conf_table tls_server_table = { .name = "tls", .size = sizeof(struct tls_server_conf), .fields = tls_server_rows,
-                                                    .check = check_tls_server, .help = "TLS towards clients. Their protocol is agreed by ALPN." };
+    .check = check_tls_server, .help = "TLS towards clients. Their protocol is agreed by ALPN." };
 
 static void check_tls_client(struct conf *c, const struct conf_node *n, void *at) {
     const struct tls_client_conf *t = at;
     if (t->certificate.at && !t->key.at) conf_error(c, conf_pos_of(n, "certificate"), NULL, "a certificate needs its key");
     if (t->key.at && !t->certificate.at) conf_error(c, conf_pos_of(n, "key"), NULL, "a key needs its certificate");
-    if (!t->verify) conf_warn(c, conf_pos_of(n, "verify"), "for tests; elsewhere name the authority in ca", "the upstream's certificate is not verified: anybody can be it");
+    if (!t->verify)
+        conf_warn(c, conf_pos_of(n, "verify"), "for tests; elsewhere name the authority in ca",
+                  "the upstream's certificate is not verified: anybody can be it");
 }
 
 #define AT(member) offsetof(struct tls_client_conf, member)
 static const struct conf_field tls_client_rows[] = {
-    { .name = "ca", .type = CONF_REF, .offset = AT(ca), .help = "PEM file: what the upstream's certificate is checked against; left out: the system's" },
-    { .name = "server_name", .type = CONF_STRING, .offset = AT(server_name), .help = "the name that is asked for and verified; left out: the endpoint's host" },
+    { .name = "ca", .type = CONF_REF, .offset = AT(ca),
+      .help = "PEM file: what the upstream's certificate is checked against; left out: the system's" },
+    { .name = "server_name", .type = CONF_STRING, .offset = AT(server_name),
+      .help = "the name that is asked for and verified; left out: the endpoint's host" },
     { .name = "verify", .type = CONF_BOOL, .offset = AT(verify), .def = "true", .help = "whether its certificate is checked at all" },
-    { .name = "min_version", .type = CONF_ENUM, .offset = AT(min_version), .words = tls_versions, .def = "1.2", .help = "lowest version of TLS" },
-    { .name = "certificate", .type = CONF_REF, .offset = AT(certificate), .help = "PEM file: our own certificate, where the upstream asks for one" },
+    { .name = "min_version", .type = CONF_ENUM, .offset = AT(min_version), .words = tls_versions, .def = "1.2",
+      .help = "lowest version of TLS" },
+    { .name = "certificate", .type = CONF_REF, .offset = AT(certificate),
+      .help = "PEM file: our own certificate, where the upstream asks for one" },
     { .name = "key", .type = CONF_REF, .offset = AT(key), .help = "PEM file: its private key" },
     END,
 };
 #undef AT
 static const struct conf_table tls_client_table = { .name = "upstream tls", .size = sizeof(struct tls_client_conf), .fields = tls_client_rows,
-                                                    .check = check_tls_client, .help = "TLS towards the upstream. {} takes all defaults." };
+    .check = check_tls_client, .help = "TLS towards the upstream. {} takes all defaults." };
 
 /* ---- listeners -------------------------------------------------------------------------------------------------------------------- */
 
@@ -203,8 +215,9 @@ static const struct conf_field timeout_rows[] = {
       .def = "2s", .max = SECONDS(60), .help = "what a client still sends is discarded for so long after an early answer, so that the answer survives" },
     END,
 };
-static const struct conf_table timeouts_table = { .name = "timeouts", .size = sizeof(((struct listener_conf *)0)->timeouts), .fields = timeout_rows,
-                                                  .help = "How long clients may take. none: for ever." };
+static const struct conf_table timeouts_table = { .name = "timeouts", .size = sizeof(((struct listener_conf *)0)->timeouts),
+    .fields = timeout_rows,
+    .help = "How long clients may take. none: for ever." };
 
 static const struct conf_field *listener_more(size_t i) { return codec_row(i, CODEC_DOWN, offsetof(struct listener_conf, options)); }
 
@@ -216,7 +229,8 @@ static const struct conf_field listener_rows[] = {
     { .name = "trust", .type = CONF_CUSTOM, .offset = AT(trust), .def = "none", .parse = parse_trust, .shape = "{ \"type\": [\"string\", \"array\"] }",
       .help = "whose deadlines may extend and whose parent ids count: none, all, or a list of networks (CIDR) of peers" },
     { .name = "timeouts", .type = CONF_STRUCT, .offset = AT(timeouts), .table = &timeouts_table, .help = "how long clients may take" },
-    { .name = "backlog", .type = CONF_INT, .offset = AT(backlog), .def = "1024", .min = 1, .max = 65535, .help = "connections that wait to be accepted" },
+    { .name = "backlog", .type = CONF_INT, .offset = AT(backlog), .def = "1024", .min = 1, .max = 65535,
+      .help = "connections that wait to be accepted" },
     { .name = "max_connections", .type = CONF_INT, .offset = AT(max_connections), .def = "65536", .min = 1, .max = 100000000, .none = "none",
       .help = "in all, shared out among the workers; beyond it new ones are closed" },
     { .name = "beat", .type = CONF_DURATION, .offset = AT(beat), .def = "50us", .max = 10 * NS_PER_MS,
@@ -224,8 +238,9 @@ static const struct conf_field listener_rows[] = {
     END,
 };
 #undef AT
-static const struct conf_table listener_table = { .name = "listener", .size = sizeof(struct listener_conf), .fields = listener_rows, .more = listener_more,
-                                                  .help = "Where clients connect. Which protocol they speak is told by ALPN or by their first bytes." };
+static const struct conf_table listener_table = { .name = "listener", .size = sizeof(struct listener_conf),
+    .fields = listener_rows, .more = listener_more,
+    .help = "Where clients connect. Which protocol they speak is told by ALPN or by their first bytes." };
 
 /* ---- upstreams -------------------------------------------------------------------------------------------------------------------- */
 
@@ -245,30 +260,36 @@ static void check_health(struct conf *c, const struct conf_node *n, void *at) {
     const struct health_conf *h = at;
     if (!h->path.n || h->path.p[0] != '/') conf_error(c, conf_pos_of(n, "path"), NULL, "the path of a health check begins with /");
     if (h->timeout.ns > h->interval.ns)
-        conf_error(c, conf_pos_of(n, conf_get(n, STR("timeout")) ? "timeout" : "interval"), NULL, "a health check's timeout is longer than its interval");
+        conf_error(c, conf_pos_of(n, conf_get(n, STR("timeout")) ? "timeout" : "interval"), NULL,
+                   "a health check's timeout is longer than its interval");
 }
 
 #define AT(member) offsetof(struct health_conf, member)
 static const struct conf_field health_rows[] = {
     { .name = "type", .type = CONF_ENUM, .offset = AT(type), .words = health_types, .def = "http", .help = "how an endpoint is asked" },
     { .name = "path", .type = CONF_STRING, .offset = AT(path), .def = "/", .help = "http: what is asked for" },
-    { .name = "interval", .type = CONF_DURATION, .offset = AT(interval), .def = "5s", .min = 10 * NS_PER_MS, .max = HOUR, .help = "between two checks" },
+    { .name = "interval", .type = CONF_DURATION, .offset = AT(interval), .def = "5s", .min = 10 * NS_PER_MS, .max = HOUR,
+      .help = "between two checks" },
     { .name = "timeout", .type = CONF_DURATION, .offset = AT(timeout), .def = "1s", .min = NS_PER_MS, .max = HOUR, .help = "of one check" },
-    { .name = "unhealthy_after", .type = CONF_INT, .offset = AT(unhealthy_after), .def = "3", .min = 1, .max = 1000, .help = "failures in a row" },
-    { .name = "healthy_after", .type = CONF_INT, .offset = AT(healthy_after), .def = "2", .min = 1, .max = 1000, .help = "successes in a row" },
+    { .name = "unhealthy_after", .type = CONF_INT, .offset = AT(unhealthy_after), .def = "3", .min = 1, .max = 1000,
+      .help = "failures in a row" },
+    { .name = "healthy_after", .type = CONF_INT, .offset = AT(healthy_after), .def = "2", .min = 1, .max = 1000,
+      .help = "successes in a row" },
     END,
 };
 #undef AT
-static const struct conf_table health_table = { .name = "health", .size = sizeof(struct health_conf), .fields = health_rows, .check = check_health,
-                                                .help = "Endpoints that fail are not asked. Left out: all are asked." };
+static const struct conf_table health_table = { .name = "health", .size = sizeof(struct health_conf),
+    .fields = health_rows, .check = check_health,
+    .help = "Endpoints that fail are not asked. Left out: all are asked." };
 
 static const struct conf_field budget_rows[] = {
-    { .name = "burst", .type = CONF_INT, .offset = offsetof(struct reset_budget, burst), .def = "100", .min = 0, .max = 1000000, .help = "at once; 0: any number" },
+    { .name = "burst", .type = CONF_INT, .offset = offsetof(struct reset_budget, burst), .def = "100", .min = 0, .max = 1000000,
+      .help = "at once; 0: any number" },
     { .name = "rate", .type = CONF_RATE, .offset = offsetof(struct reset_budget, rate), .def = "30/s", .help = "in the long run" },
     END,
 };
 static const struct conf_table budget_table = { .name = "reset_budget", .size = sizeof(struct reset_budget), .fields = budget_rows,
-                                                .help = "Cancels in band on one connection, below what servers take for an attack. Past it others are used." };
+    .help = "Cancels in band on one connection, below what servers take for an attack. Past it others are used." };
 
 static const struct conf_field *upstream_more(size_t i) { return codec_row(i, CODEC_UP, offsetof(struct upstream_conf, options)); }
 
@@ -279,7 +300,8 @@ static const struct conf_field upstream_rows[] = {
     { .name = "endpoints", .type = CONF_CUSTOM, .offset = AT(endpoints), .required = true, .parse = parse_endpoints,
       .shape = "{ \"type\": [\"string\", \"array\"], \"items\": " ADDRESS_SHAPE " }",
       .help = "addresses such as 127.0.0.1:9001, orders.internal:80, unix:/path; names are resolved again as their TTL runs out" },
-    { .name = "balance", .type = CONF_ENUM, .offset = AT(balance), .words = balances, .def = "least_requests", .help = "which endpoint is asked" },
+    { .name = "balance", .type = CONF_ENUM, .offset = AT(balance), .words = balances, .def = "least_requests",
+      .help = "which endpoint is asked" },
     { .name = "connect_timeout", .type = CONF_DURATION, .offset = AT(connect_timeout), .def = "500ms", .min = NS_PER_MS, .max = HOUR,
       .help = "until a connection is open, its TLS handshake included" },
     { .name = "idle_timeout", .type = CONF_DURATION, .offset = AT(idle_timeout), .def = "50s", .min = NS_PER_MS, .max = DAY, .none = "none",
@@ -292,14 +314,16 @@ static const struct conf_field upstream_rows[] = {
       .help = "in flight, shared out likewise; beyond it requests queue by deadline" },
     { .name = "max_pending", .type = CONF_INT, .offset = AT(max_pending), .def = "1024", .min = 0, .max = 10000000,
       .help = "queued, shared out likewise; beyond it requests are shed" },
-    { .name = "reset_budget", .type = CONF_STRUCT, .offset = AT(reset_budget), .table = &budget_table, .help = "how often a connection may be used to cancel" },
+    { .name = "reset_budget", .type = CONF_STRUCT, .offset = AT(reset_budget), .table = &budget_table,
+      .help = "how often a connection may be used to cancel" },
     { .name = "health", .type = CONF_POINTER, .offset = AT(health), .table = &health_table, .help = "active checks" },
     { .name = "tls", .type = CONF_POINTER, .offset = AT(tls), .table = &tls_client_table, .help = "left out: cleartext; {}: TLS, verified" },
     END,
 };
 #undef AT
-static const struct conf_table upstream_table = { .name = "upstream", .size = sizeof(struct upstream_conf), .fields = upstream_rows, .more = upstream_more,
-                                                  .help = "Whom requests are sent to. Limits are totals." };
+static const struct conf_table upstream_table = { .name = "upstream", .size = sizeof(struct upstream_conf),
+    .fields = upstream_rows, .more = upstream_more,
+    .help = "Whom requests are sent to. Limits are totals." };
 
 /* ---- the rest ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -309,7 +333,7 @@ static const struct conf_field admin_rows[] = {
     END,
 };
 static const struct conf_table admin_table = { .name = "admin", .size = sizeof(struct admin_conf), .fields = admin_rows,
-                                               .help = "/healthz, /readyz, /metrics, /contexts, /config. Left out: none of them; {}: on 127.0.0.1:9901." };
+    .help = "/healthz, /readyz, /metrics, /contexts, /config. Left out: none of them; {}: on 127.0.0.1:9901." };
 
 static bool parse_access(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at) {
     struct log_conf *log = (void *)((char *)at - f->offset);
@@ -324,17 +348,21 @@ static const struct conf_word levels[] = {
 static const struct conf_field log_rows[] = {
     { .name = "access", .type = CONF_CUSTOM, .offset = offsetof(struct log_conf, access), .def = "stdout", .parse = parse_access,
       .shape = "{ \"type\": \"string\" }", .help = "one JSON object a request: to stdout, to the file of that name, or disabled" },
-    { .name = "level", .type = CONF_ENUM, .offset = offsetof(struct log_conf, level), .def = "info", .words = levels, .help = "of the program's own log, to stderr" },
+    { .name = "level", .type = CONF_ENUM, .offset = offsetof(struct log_conf, level), .def = "info", .words = levels,
+      .help = "of the program's own log, to stderr" },
     END,
 };
-static const struct conf_table log_table = { .name = "log", .size = sizeof(struct log_conf), .fields = log_rows, .help = "What is written down." };
+static const struct conf_table log_table = { .name = "log", .size = sizeof(struct log_conf), .fields = log_rows,
+    .help = "What is written down." };
 
 static const struct conf_field shutdown_rows[] = {
-    { .name = "drain", .type = CONF_DURATION, .offset = 0, .def = "30s", .max = DAY, .help = "how long requests may take to end once the program was told to" },
+    { .name = "drain", .type = CONF_DURATION, .offset = 0, .def = "30s", .max = DAY,
+      .help = "how long requests may take to end once the program was told to" },
     END,
 };
-static const struct conf_table shutdown_table = { .name = "shutdown", .size = sizeof(((struct config_raw *)0)->shutdown), .fields = shutdown_rows,
-                                                  .help = "How the program ends." };
+static const struct conf_table shutdown_table = { .name = "shutdown", .size = sizeof(((struct config_raw *)0)->shutdown),
+    .fields = shutdown_rows,
+    .help = "How the program ends." };
 
 static bool keep_node(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at) {
     (void)c, (void)f;
@@ -353,8 +381,10 @@ static const struct conf_field config_rows[] = {
     { .name = "version", .type = CONF_INT, .offset = AT(version), .def = "1", .help = "of this language: 1" },
     { .name = "workers", .type = CONF_INT, .offset = AT(workers), .def = "auto", .none = "auto", .min = 1, .max = 1024,
       .help = "event loops, a thread each; auto: one for each processor that the program may use" },
-    { .name = "listeners", .type = CONF_MAP, .offset = AT(listeners), .table = &listener_table, .max = 1000, .help = "where clients connect" },
-    { .name = "upstreams", .type = CONF_MAP, .offset = AT(upstreams), .table = &upstream_table, .max = 10000, .help = "whom requests are sent to" },
+    { .name = "listeners", .type = CONF_MAP, .offset = AT(listeners), .table = &listener_table, .max = 1000,
+      .help = "where clients connect" },
+    { .name = "upstreams", .type = CONF_MAP, .offset = AT(upstreams), .table = &upstream_table, .max = 10000,
+      .help = "whom requests are sent to" },
     { .name = "dialects", .type = CONF_MAP, .offset = AT(dialects), .table = &dialect_table, .max = DIALECTS_MAX,
       .help = "ways to write a deadline besides the built-in ones, or in their place; `curfew dialects` lists all" },
     { .name = "policies", .type = CONF_CUSTOM, .offset = AT(policies), .parse = keep_node, .table = &policy_table,
@@ -366,4 +396,4 @@ static const struct conf_field config_rows[] = {
     END,
 };
 const struct conf_table config_table = { .name = "configuration", .size = sizeof(struct config_raw), .fields = config_rows, .check = check_version,
-                                         .help = "The top level of the file." };
+    .help = "The top level of the file." };
