@@ -313,20 +313,20 @@ static void a_request_not_yet_written_is_withdrawn(void **state) {
 }
 
 /* ---- every Q entry, from inside every event --------------------------------------------------------------------------------------------- */
-static const char *const q_names[] = { "ready", "credit", "trailers", "none", "drain", "completed", "close", "band", "shut", "shut finally", "refuse" };
-#define QS (sizeof q_names / sizeof q_names[0])
-struct q { unsigned at, entry; };
+enum q_entry { Q_READY, Q_CREDIT, Q_TRAILERS, Q_CANCEL_NONE, Q_CANCEL_DRAIN, Q_COMPLETED, Q_CANCEL_CLOSE, Q_CANCEL_BAND, Q_SHUTDOWN, Q_SHUTDOWN_FINAL,
+               Q_REFUSE, QS };
+struct q { unsigned at; enum q_entry entry; };
 
-static void q_leg(struct rig *r, struct rig_leg *x, unsigned entry) {
+static void q_leg(struct rig *r, struct rig_leg *x, enum q_entry entry) {
     const struct codec *c = r->codec;
-    switch (entry) {
-    case 0: c->ready(&x->leg); break;
-    case 1: c->credit(&x->leg, 0); break;
-    case 2: c->send_trailers(&x->leg, NULL); break;
-    case 3: rig_cancel(r, x, ENDING_DEADLINE, CANCEL_NONE); break;
-    case 4: rig_cancel(r, x, ENDING_DEADLINE, CANCEL_DRAIN); break;
-    case 5: rig_cancel(r, x, r->s.role == CODEC_DOWN ? ENDING_COMPLETED : ENDING_DEADLINE, CANCEL_DRAIN); break;
-    case 6: rig_cancel(r, x, ENDING_DEADLINE, CANCEL_CLOSE); break;
+    switch ((int)entry) {
+    case Q_READY: c->ready(&x->leg); break;
+    case Q_CREDIT: c->credit(&x->leg, 0); break;
+    case Q_TRAILERS: c->send_trailers(&x->leg, NULL); break;
+    case Q_CANCEL_NONE: rig_cancel(r, x, ENDING_DEADLINE, CANCEL_NONE); break;
+    case Q_CANCEL_DRAIN: rig_cancel(r, x, ENDING_DEADLINE, CANCEL_DRAIN); break;
+    case Q_COMPLETED: rig_cancel(r, x, r->s.role == CODEC_DOWN ? ENDING_COMPLETED : ENDING_DEADLINE, CANCEL_DRAIN); break;
+    case Q_CANCEL_CLOSE: rig_cancel(r, x, ENDING_DEADLINE, CANCEL_CLOSE); break;
     default: rig_cancel(r, x, ENDING_DEADLINE, CANCEL_BAND); break;
     }
 }
@@ -337,13 +337,13 @@ static void call_q(struct rig *r, struct leg *g, enum rig_event e) {
     (void)e;
     if (r->events != q->at) return;
     struct fault f = { .why = ENDING_CLIENT_TIMEOUT, .status = 408 };
-    if (q->entry < 8)
+    if (q->entry < Q_SHUTDOWN)
         for (unsigned i = 0; i < r->nlegs; i++) q_leg(r, r->legs[i], q->entry);
-    else if (q->entry < 10) r->codec->shutdown(&r->s, q->entry == 9);
+    else if (q->entry < Q_REFUSE) r->codec->shutdown(&r->s, q->entry == Q_SHUTDOWN_FINAL);
     else if (r->codec->refuse && r->s.role == CODEC_DOWN && r->s.begun) r->codec->refuse(&r->s, &f);
 }
 
-static void run_with_q(const struct sample *s, unsigned at, unsigned entry, bool stream, bool silent) {
+static void run_with_q(const struct sample *s, unsigned at, enum q_entry entry, bool stream, bool silent) {
     struct q q = { at, entry };
     struct rig *r = run(s, &(struct run){ .cut = whole, .stream = stream, .silent = silent, .hook = call_q, .hook_data = &q });
     rig_eof(r);
@@ -357,7 +357,7 @@ static void every_queueing_entry_is_safe_inside_every_event(void **state) {
         unsigned events = r->events;
         rig_free(r);
         for (unsigned at = 1; at <= events + 2; at++)
-            for (unsigned entry = 0; entry < QS; entry++)
+            for (enum q_entry entry = 0; entry < QS; entry++)
                 for (unsigned mode = 0; mode < 4; mode++) run_with_q(s, at, entry, mode & 1, mode & 2);
     }
 }
