@@ -717,7 +717,8 @@ static enum cancel_way cancel_up(struct leg *g, enum ending why, uint32_t wire, 
 
 static enum cancel_way http2_cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
     struct http2_leg *t = http2_leg_of(g);
-    if (leg_is_over(t) || want == CANCEL_NONE) return CANCEL_NONE;
+    if (leg_is_over(t)) return CANCEL_NONE;
+    if (want == CANCEL_NONE && (t->h->s->role == CODEC_DOWN || g->head_taken)) return CANCEL_NONE; /* withdrawing beats all, also nothing */
     enum cancel_way way = t->h->s->role == CODEC_UP ? cancel_up(g, why, wire, want) : cancel_down(g, why, wire, want);
     t->h->s->wants_output = true;
     return way;

@@ -320,14 +320,17 @@ static void what_no_byte_left_us_of_is_withdrawn(void **state) {
     (void)state;
     pair_open(&p);
     side_begin(&p.up);
-    struct exchange *unsaid = begun(&p.up), *said = asked(&p.up, "GET", "/");
+    struct exchange *unsaid = begun(&p.up), *said = asked(&p.up, "GET", "/"), *unheard = asked(&p.up, "GET", "/");
     assert_int_equal(cancel(unsaid, ENDING_DEADLINE, 0, CANCEL_DRAIN), CANCEL_WITHDRAWN);
     assert_int_equal(cancel(said, ENDING_DEADLINE, 0, CANCEL_BAND), CANCEL_WITHDRAWN);
+    assert_int_equal(cancel(unheard, ENDING_DEADLINE, 0, CANCEL_NONE), CANCEL_WITHDRAWN); /* also where the ladder has no rung */
     assert_lives(said);
     side_begin(&p.down);
     talk(&p);
     assert_ended(unsaid, ENDING_DEADLINE, 0);
     assert_ended(said, ENDING_DEADLINE, 0);
+    assert_ended(unheard, ENDING_DEADLINE, 0);
+    assert_true(said->fault.unprocessed);
     assert_int_equal(wrote(&p.up, NGHTTP2_HEADERS, -1, -1), 0);
     assert_int_equal(resets(&p.up, -1, -1), 0); /* T11: a stream that is idle to the peer is not reset */
     assert_int_equal(p.down.nx, 0);
