@@ -27,7 +27,6 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CURFEW = os.path.join(ROOT, os.environ.get("CURFEW", "build/san/curfew"))
 PLAIN_CURFEW = os.path.join(ROOT, "build/release/curfew")  # for memory and times, which sanitizers distort
-WORKERS = int(os.environ.get("CURFEW_WORKERS", "1"))
 PATIENCE = 10.0  # seconds until something that must happen is taken for missing
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed|SUMMARY: ")
 # 127/8 is all loopback: an address a process
@@ -441,7 +440,7 @@ class Gateway:
     routes: instead of the one. more: further top-level keys. text: a whole configuration instead.
     """
 
-    def __init__(self, upstreams=None, listener=None, upstream=None, policy=None, routes=None, more=None, workers=None, text=None, plain=False,
+    def __init__(self, upstreams=None, listener=None, upstream=None, policy=None, routes=None, more=None, workers=1, text=None, plain=False,
                  listeners=None, environment=None):
         self.folder = tempfile.mkdtemp(prefix="curfew-e2e-")
         self.log_path = os.path.join(self.folder, "access.log")
@@ -452,7 +451,7 @@ class Gateway:
         self.process = None
         self.exit_code = None
         if text is None:
-            text = yaml(self._config(upstreams, listener, upstream, policy, routes, more or {}, workers or WORKERS, listeners))
+            text = yaml(self._config(upstreams, listener, upstream, policy, routes, more or {}, workers, listeners))
         with open(self.config_path, "w", encoding="utf-8") as f:
             f.write(text)
 
