@@ -55,17 +55,17 @@ static void on_client_freed(struct conn *c) {
 }
 static const struct conn_owner client_owner = { .on_gone = on_client_gone, .on_freed = on_client_freed };
 
-static void take(struct listener *l, int fd, const struct sockaddr_storage *peer, socklen_t len) {
+void listener_take(struct listener *l, int fd, const struct sockaddr_storage *peer, socklen_t len) {
     struct worker_metrics *m = &l->w->metrics;
     metric_inc(m, METRIC_CONNECTIONS);
     if (l->conf->max_connections && l->nconns >= (size_t)config_share(l->conf->max_connections, l->w->count, l->w->index)) {
         metric_inc(m, METRIC_CONNECTIONS_REFUSED);
-        close(fd);
+        l->w->os->close(fd, false);
         return;
     }
     struct tls *tls = l->conf->tls ? tls_accept(l->conf->tls->built, fd) : NULL;
     if (l->conf->tls && !tls) {
-        close(fd);
+        l->w->os->close(fd, false);
         return;
     }
     l->nconns++;
@@ -83,7 +83,7 @@ static bool accept_one(struct listener *l) {
         }
         return errno == ECONNABORTED || errno == EINTR;
     }
-    take(l, fd, &peer, len);
+    listener_take(l, fd, &peer, len);
     return true;
 }
 static void on_accept(evutil_socket_t fd, short what, void *arg) {
@@ -97,6 +97,7 @@ struct listener *listener_new(struct worker *w, const struct listener_conf *conf
     *l = (struct listener){ .w = w, .conf = conf, .name = name, .fd = fd, .ev = ev };
     l->times = (struct conn_times){ conf->tls ? conf->timeouts.tls_handshake : conf->timeouts.idle, conf->timeouts.header, conf->timeouts.idle,
                                     conf->timeouts.write, conf->timeouts.linger };
+    if (fd < 0) return l;
     event_assign(&l->event, w->base, fd, EV_READ | EV_PERSIST, on_accept, l); /* level-triggered: what one turn leaves the next one gets */
     event_add(&l->event, NULL);
     return l;
