@@ -240,6 +240,7 @@ void http2_fail(struct http2 *h, const struct fault *f) {
     if (h->failing || h->dead) return;
     h->failing = true;
     h->fault = *f;
+    h->s->slots = 0;
     h->s->wants_output = true;
 }
 
@@ -541,6 +542,7 @@ static bool submit(struct http2 *h, struct http2_leg *t) {
     list_del(&t->queued);
     if (stream < 0) { /* ids are used up, or the session is closing */
         h->retiring = true;
+        h->s->slots = 0;
         http2_leg_close(http2_leg_leg(t), &(struct fault){ .why = ENDING_REFUSED_STREAM, .unprocessed = true, .say = nghttp2_strerror(stream) });
         return true;
     }

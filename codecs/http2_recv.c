@@ -192,6 +192,7 @@ static void take_reset(struct http2 *h, const nghttp2_frame *frame) {
 
 static void take_goaway(struct http2 *h, const nghttp2_frame *frame) {
     h->goaway = true;
+    h->s->slots = 0; /* before a leg hears of its end: what is tried again at once must not come back here */
     h->s->reusable = false;
     struct fault f = { .why = h->s->role == CODEC_UP ? ENDING_REFUSED_STREAM : ENDING_COMPLETED, .wire = frame->goaway.error_code,
                        .say = "the peer takes no more requests on this connection" };

@@ -200,6 +200,31 @@ static void t15_reset_and_goaway_in_one_read_end_a_leg_once(void **state) {
     end(t, &d);
 }
 
+/* What is tried again from inside on_closed finds no slot on the connection that just refused it. */
+static unsigned slots_seen = 99;
+static void look_at_slots(struct exchange *x, char event) {
+    if (event == 'c') slots_seen = x->side->s->slots;
+}
+static void a_leg_that_hears_of_its_end_finds_the_connection_closed_to_new_ones(void **state) {
+    (void)state;
+    for (unsigned how = 0; how < 4; how++) {
+        struct side d;
+        struct script *t = upstream(&d);
+        d.then = look_at_slots;
+        struct exchange *x = asked(&d, "GET", "/");
+        side_flush(&d);
+        slots_seen = 99;
+        if (how == 0) script_goaway(t, 0, NGHTTP2_NO_ERROR);
+        if (how == 1) script_frame(t, NGHTTP2_DATA, 0, 0, "x", 1);
+        if (how <= 1) script_send(t, &d);
+        if (how == 2) d.codec->eof(d.s, false, d.now);
+        if (how == 3) d.codec->lost(d.s, &(struct fault){ .why = ENDING_UPSTREAM_CLOSED });
+        assert_int_equal(x->closes, 1);
+        assert_int_equal(slots_seen, 0);
+        end(t, &d);
+    }
+}
+
 static void a_connection_lost_with_answers_owed_cuts_them(void **state) {
     struct side d;
     (void)state;
@@ -675,6 +700,7 @@ int main(void) {
         cmocka_unit_test(t10_a_clients_no_error_behind_our_trailers_is_a_normal_end),
         cmocka_unit_test(goaway_lets_the_streams_below_it_run_and_gives_back_the_others_unprocessed),
         cmocka_unit_test(t15_reset_and_goaway_in_one_read_end_a_leg_once),
+        cmocka_unit_test(a_leg_that_hears_of_its_end_finds_the_connection_closed_to_new_ones),
         cmocka_unit_test(a_connection_lost_with_answers_owed_cuts_them),
         cmocka_unit_test(an_idle_connection_that_ends_says_close_and_no_more),
         cmocka_unit_test(a_client_that_closes_with_answers_owed_is_gone),
