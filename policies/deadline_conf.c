@@ -19,25 +19,27 @@ static const struct conf_word detects[] = {
 };
 
 /* ---- families ------------------------------------------------------------------------------------------------------------------------- */
+/* What each family's own clients write is what its servers read. These keys are known in every build, whichever protocols it speaks: a file that
+ * is good for one is good for all. */
+static const struct { const char *family, *dialects; } write_defaults[] = {
+    { "http", "[ x-request-timeout, x-context-deadline ]" },
+    { "grpc", "[ grpc-timeout ]" },
+    { "connect", "[ connect-timeout-ms ]" },
+};
 static const char *families[FAMILIES_MAX];
 static size_t nfamilies; /* filled once, by the first load, which is before there are workers */
 
-static bool is_family(const char *name, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(families[i], name) == 0) return true;
-    return false;
+static void add_family(const char *name) {
+    for (size_t i = 0; i < nfamilies; i++)
+        if (strcmp(families[i], name) == 0) return;
+    assert(nfamilies < FAMILIES_MAX);
+    families[nfamilies++] = name;
 }
 
 static void gather_families(void) {
-    size_t n = 0;
     if (nfamilies) return;
-    for (size_t i = 0; i < rpc_count(); i++) {
-        const char *name = rpc_at(i)->family;
-        if (is_family(name, n)) continue;
-        assert(n < FAMILIES_MAX);
-        families[n++] = name;
-    }
-    nfamilies = n;
+    for (size_t i = 0; i < sizeof write_defaults / sizeof write_defaults[0]; i++) add_family(write_defaults[i].family);
+    for (size_t i = 0; i < rpc_count(); i++) add_family(rpc_at(i)->family);
 }
 
 size_t deadline_family_index(const char *family) {
@@ -47,15 +49,9 @@ size_t deadline_family_index(const char *family) {
     return FAMILIES_MAX;
 }
 
-/* What each family's own clients write is what its servers read. */
 static const char *write_default(const char *family) {
-    static const struct { const char *family, *dialects; } defaults[] = {
-        { "http", "[ x-request-timeout, x-context-deadline ]" },
-        { "grpc", "[ grpc-timeout ]" },
-        { "connect", "[ connect-timeout-ms ]" },
-    };
-    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
-        if (strcmp(defaults[i].family, family) == 0) return defaults[i].dialects;
+    for (size_t i = 0; i < sizeof write_defaults / sizeof write_defaults[0]; i++)
+        if (strcmp(write_defaults[i].family, family) == 0) return write_defaults[i].dialects;
     return NULL;
 }
 

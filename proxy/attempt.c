@@ -141,10 +141,10 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     route_rewrite(&x->match, &x->arena, up);
     span left = deadline_left(&x->policy->deadline, &x->verdict, x->w->now, exchange_to_head(x));
     int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
+    unsigned removed = fields_apply(&x->policy->context, up, x->listener->name, false); /* before our own fields are written */
+    if (removed) metric_add(&x->w->metrics, METRIC_CONTEXT_FIELDS_REMOVED, removed);
     enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc, left, wall, up, &a->told);
     if (refuse != ENDING_NONE) return refuse;
-    unsigned removed = fields_apply(&x->policy->context, up, x->listener->name, false);
-    if (removed) metric_add(&x->w->metrics, METRIC_CONTEXT_FIELDS_REMOVED, removed);
     if (x->conn) {
         struct forward_facts f = { .peer = peer_text(x->conn), .trusted = x->conn->session.trusted, .secure = x->conn->session.secure,
                                    .version = x->request->version };

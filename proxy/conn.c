@@ -171,6 +171,7 @@ static void conn_die(struct conn *c, bool reset) {
     wheel_disarm(&w->wheel, &c->timer);
     list_del(&c->ready);
     list_del(&c->touched);
+    list_del(&c->beating);
     c->state = CONN_DEAD;
     c->error_seen = reset;
     list_push(&w->reap, &c->reap);
@@ -236,6 +237,26 @@ void conn_shutdown(struct conn *c, bool final) {
         c->session.codec->shutdown(&c->session, final);
         conn_touch(c);
     }
+}
+
+/* ---- the beat --------------------------------------------------------------------------------------------------------------------------- */
+/* Small segments, not cycles, are what a busy multiplexed connection costs: it is served at most once a beat, so that what came and what is to
+ * go meanwhile shares a read and a write. Endings, bulk and everything else are served at once. */
+static bool conn_waits(struct conn *c) {
+    const struct session *s = &c->session;
+    if (c->state != CONN_OPEN || s->live < BEAT_LEGS || !s->codec->coalesce || c->urgent || c->last_read >= BEAT_BULK) return false;
+    if (!instant_before(c->w->now, instant_add(c->turned, c->w->beat))) return false;
+    if (!list_is_linked(&c->beating)) list_push(&c->w->beating, &c->beating);
+    return true;
+}
+static void conn_serves(struct conn *c) {
+    c->turned = c->w->now;
+    c->w->worked = true;
+    list_del(&c->beating);
+}
+void conn_beat(struct conn *c) {
+    list_del(&c->beating);
+    if (!list_is_linked(&c->ready)) list_push(&c->w->ready, &c->ready);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------------ */
@@ -422,7 +443,7 @@ void conn_note(struct conn *c, unsigned what) {
     if (c->state == CONN_DEAD) return;
     if (what & (OS_READ | OS_CLOSED)) c->readable = true;
     if (what & OS_WRITE) c->writable = true;
-    if (what & OS_CLOSED) c->fin = true;
+    if (what & OS_CLOSED) c->fin = c->urgent = true;
     if (!list_is_linked(&c->ready)) list_push(&c->w->ready, &c->ready);
 }
 
@@ -436,6 +457,8 @@ static void conn_look(struct conn *c) {
 }
 void conn_serve(struct conn *c) {
     list_del(&c->ready);
+    if (conn_waits(c)) return;
+    conn_serves(c);
     if (c->state == CONN_OPENING && !conn_opening(c)) return;
     size_t share = CONN_READ_SHARE;
     c->last_read = 0;
@@ -444,6 +467,7 @@ void conn_serve(struct conn *c) {
     if (c->state == CONN_DEAD) return;
     if (c->readable && !c->paused) list_push(&c->w->ready, &c->ready); /* its share is used up */
     if (c->writable && !buffer_is_empty(&c->backlog) && !list_is_linked(&c->touched)) list_push(&c->w->touched, &c->touched);
+    c->turned = (instant){ 0 }; /* what its own bytes caused is written in this turn */
     conn_touch(c);
 }
 
@@ -543,6 +567,9 @@ static void conn_next(struct conn *c) {
 void conn_write(struct conn *c) {
     list_del(&c->touched);
     if (c->state != CONN_OPEN && c->state != CONN_FLUSHING) return;
+    if (conn_waits(c)) return;
+    conn_serves(c);
+    c->urgent = c->fin;
     bool room = conn_flush_backlog(c);
     while (c->state != CONN_DEAD && c->session.wants_output && conn_output(c, room)) { }
     if (c->state == CONN_DEAD) return;
@@ -598,6 +625,7 @@ enum cancel_way leg_cancel(struct leg *g, enum ending why, uint32_t wire, enum c
     if (!g->session) return CANCEL_NONE;
     struct conn *c = conn_of(g->session);
     enum cancel_way did = g->session->codec->cancel(g, why, wire, want);
+    c->urgent = true;
     conn_touch(c);
     return did;
 }

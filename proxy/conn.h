@@ -21,6 +21,8 @@ struct listener_conf;
 #define CONN_READ_SHARE (1u << 20)  /* bytes that one connection may be read in one turn: a fast sender starves nobody */
 #define CONN_KEPT_MAX (192u << 10)  /* input that a codec does not take yet (a head under way, pipelined requests); past it we stop reading */
 #define BODY_WINDOW (128u << 10)    /* bytes of a body that may wait for the other side, before its sender is no longer read (FLOW_SESSION) */
+#define BEAT_LEGS 8u                /* a multiplexed connection with so many live legs is busy: it waits for the beat */
+#define BEAT_BULK (16u << 10)       /* ... but not where its last reading brought so much: bulk is served at once */
 #define LINGER_BYTES (1u << 20)     /* discarded after our FIN at most */
 
 enum conn_state { CONN_OPENING, CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_DEAD };
@@ -43,7 +45,7 @@ struct conn {
     bool connected;                     /* up: TCP is established */
     bool feeding;                       /* inside conn_feed_kept */
     bool session_open;                  /* codec.open was called: codec.close is owed */
-    bool on_beat;                       /* waits for the beat */
+    bool urgent;                        /* a cancel is to be written, or the peer left: it waits for no beat */
     bool half_closed;                   /* our FIN was sent */
     bool gone_said;
     bool unread;                        /* closing with input that nobody will read: linger */
@@ -57,6 +59,8 @@ struct conn {
     struct list node;                   /* the owner's list */
     struct list all;                    /* the worker's connections */
     struct list ready, touched, reap;   /* the worker's lists */
+    struct list beating;                /* ... of those that wait for the beat */
+    instant turned;                     /* the last time it was read from or written to */
     struct buffer in;                   /* input the codec has not used */
     struct buffer backlog;              /* output the socket refused */
     struct timer timer;
@@ -88,6 +92,7 @@ void conn_note(struct conn *c, unsigned what);
 /* The turn's entries, for worker.c. */
 void conn_serve(struct conn *c);
 void conn_write(struct conn *c);
+void conn_beat(struct conn *c); /* its beat is over */
 void conn_free(struct conn *c);
 /* After any entry of its codec: puts the session on the turn's lists as it wishes. */
 void conn_touch(struct conn *c);

@@ -5,6 +5,7 @@
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 #include "proxy/resolver.h"
+#include "proxy/tls.h"
 #include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -123,8 +124,21 @@ static void raise_descriptor_limit(void) {
     r.rlim_cur = r.rlim_max;
     setrlimit(RLIMIT_NOFILE, &r);
 }
+/* Certificates and keys are read now, not by `check`: a configuration can be checked where they are not. */
+static bool build_tls(struct config *c) {
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        struct tls_server_conf *tls = config_listener(c, i)->tls;
+        if (tls) tls->built = tls_server_build(&c->conf, tls, tls_alpn_of_codecs(CODEC_DOWN, NULL), c->folder);
+    }
+    for (size_t i = 0; i < c->upstreams.n; i++) {
+        const struct upstream_conf *u = config_upstream(c, i);
+        if (u->tls) u->tls->built = tls_client_build(&c->conf, u->tls, tls_alpn_of_codecs(CODEC_UP, u->codec), c->folder);
+    }
+    conf_report(&c->conf, stderr);
+    return c->conf.errors == 0;
+}
 static bool start(struct gateway *g) {
-    if (!open_listeners(g)) return false;
+    if (!build_tls(g->config) || !open_listeners(g)) return false;
     for (size_t i = 0; i < g->nworkers; i++) {
         if (!equip(g, &g->workers[i])) return false;
     }

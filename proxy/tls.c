@@ -106,7 +106,8 @@ static SSL_CTX *ctx_new(const SSL_METHOD *method, uint8_t min_version) {
     if (!ctx) abort(); /* out of memory (style 15) */
     SSL_CTX_set_min_proto_version(ctx, min_version == TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    /* What was refused is kept by the connection, which may move it; idle connections keep no 34 KiB of buffers. */
+    /* What was refused is kept by the connection, which may move it; a peer may have asked for small records (RFC 6066 4), and then one write of ours
+     * is several; idle connections keep no 34 KiB of buffers. */
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1); /* else every record costs two reads: its header and its body */
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
@@ -591,7 +592,7 @@ enum tls_io tls_shutdown(struct tls *t) {
     if (t->closed) return TLS_DONE;
     t->closing = true;
     /* Half a record is on the wire: an alert cannot follow it (and OpenSSL would say "bad write retry"). */
-    t->closed = t->over == TLS_LOST || t->refused > 0 || !SSL_is_init_finished(t->ssl);
+    t->closed = t->over == TLS_LOST || t->refused > 0;
     if (t->closed) return TLS_DONE;
     begin_call();
     int ret = SSL_shutdown(t->ssl);

@@ -40,6 +40,9 @@ struct worker {
     struct out out;
     uint8_t *scratch;                /* owned: SCRATCH_BYTES, what recv fills */
     struct list ready, touched, reap; /* of conn */
+    struct list beating;             /* of conn: wait for the beat, in order of their coming */
+    span beat;                       /* 0: none waits */
+    bool worked;                     /* this turn served a connection */
     struct list borrowers;           /* bodies with bytes in scratch, or in the input that is being fed */
     struct list conns;               /* all */
     struct list after_feed;          /* of exchange: to be looked at between feed and output */
