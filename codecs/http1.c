@@ -102,8 +102,8 @@ static instant idle_until(const struct http1_session *t, instant now) {
 /* T21, T24: another request may follow only where this one went out whole and nothing came after its answer. */
 static void finish_up(struct session *s, struct leg *g, bool more, instant now) {
     struct http1_session *t = tail(s);
-    bool reuse = !t->last && !more && !t->fin && g->out == LEG_END && !of(g)->muted;
-    if (reuse) {
+    bool whole = !t->last && !t->fin && g->out == LEG_END && !of(g)->muted;
+    if (whole && !more) {
         http1_idle(s);
         s->reusable = true;
         s->wake = t->until = idle_until(t, now);
@@ -112,7 +112,7 @@ static void finish_up(struct session *s, struct leg *g, bool more, instant now) 
     }
     http1_leave(s, g, NULL);
     http1_tell_slots(s);
-    if (!more || reuse) return;
+    if (!whole || !more) return; /* on a connection that ends anyway, they harm nobody */
     struct fault f = { .why = ENDING_UPSTREAM_ERROR, .say = "bytes came after a complete answer" };
     s->ev->on_fault(s, &f);
 }
