@@ -279,6 +279,20 @@ static void failures_are_retried_with_a_growing_back_off(void **state) {
     int first = 0;
     for (int i = 0; i < 4; i++) assert_true(a.at[first + i + 1] - a.at[first + i] >= least[i] - 2);
 }
+static void the_back_off_begins_anew_after_a_success(void **state) {
+    (void)state;
+    options.retry_max = span_s(60);
+    a.mode = aaaa.mode = NO_SUCH_NAME;
+    watch = follow("x.example", 80);
+    until(asked(6)); /* 20, 40, 80, 160, 320 ms: the next would be 640 */
+    zone_set(&a, "10.0.0.1", 0);
+    until(told == 2);
+    a.mode = NO_SUCH_NAME;
+    until(told == 3);
+    int fails = a.asked;
+    until(asked(fails + 1));
+    assert_true(a.at[fails] - a.at[fails - 1] < 500);
+}
 static void an_answer_too_long_for_udp_is_a_failure(void **state) {
     (void)state;
     zone_set(&a, "", 60);
@@ -440,7 +454,8 @@ int main(void) {
         T(a_server_that_rotates_its_answers_changes_nothing), T(a_short_ttl_is_not_obeyed_and_a_long_one_not_believed),
         T(a_search_for_an_absolute_name_has_no_last_dot), T(a_name_that_does_not_exist_is_said_once_and_tried_again),
         T(a_failure_keeps_the_last_good_set), T(one_family_that_fails_keeps_its_addresses), T(a_server_that_is_silent_is_given_up),
-        T(failures_are_retried_with_a_growing_back_off), T(an_answer_too_long_for_udp_is_a_failure),
+        T(failures_are_retried_with_a_growing_back_off), T(the_back_off_begins_anew_after_a_success),
+        T(an_answer_too_long_for_udp_is_a_failure),
         T(what_is_no_name_is_a_failure),
         T(a_name_server_that_is_no_address_is_refused), T(the_hosts_file_goes_before_dns), T(an_edit_of_the_hosts_file_counts),
         T(localhost_and_what_is_below_asks_nobody), T(an_address_is_itself), T(a_watch_may_end_inside_its_own_callback),

@@ -79,6 +79,8 @@ static int make_all(void **state) {
     save("ca", ca, ca_key);
     make("a", "ignored.example", "DNS:a.example,DNS:*.a.example", 30);
     make("b", "ignored.example", "DNS:b.example,DNS:deep.a.example,IP:127.0.0.1", 30);
+    make("a2", "other.example", "DNS:a.example", 30);
+    make("partial", "ignored.example", "DNS:b*.example", 30);
     make("named", "cn.example", NULL, 30);
     make("old", "old.example", "DNS:old.example", -1);
     make("client", "somebody", NULL, 30);
@@ -423,6 +425,12 @@ static void a_wildcard_does_not_stand_for_two_labels(void **state) {
     serve("a.pem", "a.key");
     fails_to_verify("x.y.a.example", "hostname mismatch");
 }
+/* RFC 6125 6.4.3 lets a client take b*.example for bb.example; nobody should. */
+static void half_a_wildcard_is_not_believed(void **state) {
+    (void)state;
+    serve("partial.pem", "partial.key");
+    fails_to_verify("bb.example", "hostname mismatch");
+}
 static void another_address_is_not_believed(void **state) {
     (void)state;
     serve("b.pem", "b.key");
@@ -505,6 +513,7 @@ static void an_answer_passes_after_the_peer_s_close_notify(void **state) {
     assert_int_equal(tls_shutdown(up), TLS_DONE);
     assert_hears(down, "", TLS_EOF);
     say(down, "answer");
+    assert_int_equal(tls_shutdown(up), TLS_DONE); /* a second time: eats nothing */
     assert_int_equal(tls_shutdown(down), TLS_DONE);
     assert_hears(up, "answer", TLS_EOF);
 }
@@ -522,6 +531,7 @@ static void nothing_is_written_after_our_close_notify(void **state) {
     struct iovec v = { (void *)(uintptr_t)"late", 4 };
     size_t took;
     assert_int_equal(tls_write(down, &v, 1, &took), TLS_LOST);
+    assert_string_equal(tls_error(down), "written after our own close_notify");
     assert_int_equal(took, 0);
     assert_int_equal(tls_shutdown(down), TLS_DONE);
     assert_int_equal(bytes_on_wire(fds[1]), 0);
@@ -791,7 +801,7 @@ static void ciphers_that_do_not_exist_are_reported_once(void **state) {
 static void a_certificate_that_no_name_leads_to_is_warned_of(void **state) {
     (void)state;
     serve("a.pem", "a.key");
-    serve("a.pem", "a.key");
+    serve("a2.pem", "a2.key"); /* its common name does not count: it has another */
     built(both, both);
     assert_int_equal(conf.errors, 0);
     assert_true(reported("is never used"));
@@ -854,7 +864,7 @@ int main(void) {
         T(an_address_is_verified_and_not_sent_as_a_name), T(the_first_certificate_is_the_default),
         T(the_configured_server_name_beats_the_endpoint_s), T(certificates_of_a_reload_do_not_touch_open_connections),
         T(a_server_that_goes_in_mid_handshake_is_kept_by_it), T(another_name_is_not_believed), T(a_wildcard_does_not_stand_for_two_labels),
-        T(another_address_is_not_believed), T(an_unknown_ca_is_not_believed), T(an_expired_certificate_is_not_believed_and_the_build_warns),
+        T(half_a_wildcard_is_not_believed), T(another_address_is_not_believed), T(an_unknown_ca_is_not_believed), T(an_expired_certificate_is_not_believed_and_the_build_warns),
         T(a_server_that_must_not_be_verified_is_not), T(a_required_client_certificate_is_shown_and_verified),
         T(a_required_client_certificate_that_is_missing_ends_it), T(an_optional_client_certificate_may_be_missing),
         T(close_notify_is_an_end_after_all_that_was_said), T(an_answer_passes_after_the_peer_s_close_notify),
