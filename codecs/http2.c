@@ -137,7 +137,7 @@ void http2_leg_drained(struct leg *g) {
     http2_leg_close(g, NULL);
 }
 
-/* ---- limbo: streams that were cancelled and wait for the budget, oldest first ------------------------------------------------------------ */
+/* ---- limbo: streams without a leg that are yet to be reset, oldest first: up, for want of budget; down, so that the answer is read first ------------------------------------------------------------ */
 
 static void limbo_add(struct http2 *h, int32_t stream) {
     if (h->nlimbo == h->limbo_cap) {
@@ -155,12 +155,22 @@ static void limbo_remove(struct http2 *h, int32_t stream) {
     }
 }
 
-static void limbo_serve(struct http2 *h) {
+/* Down: an answer that was complete before its request is followed by RST_STREAM(NO_ERROR) (RFC 9113 8.1), but not on its heels: clients that
+ * read both at once take the reset for the answer's failure (curl 7.88 does). One that ends its upload meanwhile needs none. */
+#define AFTERWORD span_ms(10)
+static void limbo_serve_down(struct http2 *h) {
+    while (h->nlimbo && instant_until(h->limbo[0].since, h->now).ns >= AFTERWORD.ns) {
+        int32_t stream = h->limbo[0].stream;
+        limbo_remove(h, stream);
+        nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
+    }
+}
+
+static void limbo_serve_up(struct http2 *h) {
     while (h->nlimbo && http2_bucket_take(&h->told, h->s->cancel_burst, h->s->cancel_every, h->now)) {
         int32_t oldest = h->limbo[0].stream;
         limbo_remove(h, oldest);
         nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, oldest, NGHTTP2_CANCEL);
-        h->s->wants_output = true;
     }
     if (h->nlimbo && instant_until(h->limbo[0].since, h->now).ns >= h->conf->retire_after.ns) h->retiring = true;
 }
@@ -188,7 +198,7 @@ static void tell_slots(struct http2 *h) {
 static instant wake_at(const struct http2 *h) {
     if (h->dead) return INSTANT_NEVER;
     instant at = h->settle_by;
-    if (h->s->role != CODEC_UP) return at;
+    if (h->s->role == CODEC_DOWN) return h->nlimbo ? instant_min(at, instant_add(h->limbo[0].since, AFTERWORD)) : at;
     if (!bucket_has(&h->told, h->s->cancel_burst, h->s->cancel_every, h->now)) {
         at = instant_min(at, bucket_next(&h->told, h->s->cancel_burst, h->s->cancel_every));
     }
@@ -255,7 +265,7 @@ static void settle(struct http2 *h) {
         s->next = NEXT_CLOSE;
         s->ev->on_fault(s, &h->fault);
     }
-    if (!h->dead) limbo_serve(h);
+    if (!h->dead) s->role == CODEC_UP ? limbo_serve_up(h) : limbo_serve_down(h);
     if (h->goaway) refuse_queue(h);
     tell_slots(h);
     say_closed(h);
@@ -339,7 +349,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     g->out = LEG_END;
     struct http2_leg *t = http2_leg_of(g);
     if (t->end_then_reset && !nghttp2_session_get_stream_remote_close(ng, stream)) {
-        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
+        limbo_add(h, stream);
         http2_leg_close(g, NULL);
     }
     return 0;
@@ -677,7 +687,7 @@ static enum cancel_way cancel_down(struct leg *g, enum ending why, uint32_t wire
     if (want <= CANCEL_DRAIN) { /* the answer was given whole; the rest of the request is not wanted */
         t->end_then_reset = true;
         if (g->out == LEG_END) {
-            nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, NGHTTP2_NO_ERROR);
+            limbo_add(h, t->stream);
             leg_close_later(t, NULL);
         }
         return CANCEL_DRAIN;

@@ -34,7 +34,7 @@ struct http2_gather { /* the one header block under way: blocks never interleave
     bool big;           /* past max_head: decoded on, kept no more */
     bool bad;           /* a field that nghttp2 found invalid */
 };
-struct http2_limbo { int32_t stream; instant since; }; /* cancelled, its RST_STREAM waits for the budget */
+struct http2_limbo { int32_t stream; instant since; }; /* its leg is over, its RST_STREAM waits */
 
 struct http2 { /* a session's tail */
     nghttp2_session *ng;

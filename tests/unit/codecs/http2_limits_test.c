@@ -63,6 +63,7 @@ static void t12_uploads_that_end_early_leave_the_window_too(void **state) {
             cancel(latest(&p.down), ENDING_COMPLETED, 0, CANCEL_DRAIN);
         }
         talk(&p);
+        if (i % 5) pair_at(&p, instant_add(p.up.now, span_ms(10)));
         if (up->live) cancel(up, ENDING_DEADLINE, 0, CANCEL_BAND);
         talk(&p);
         assert_true(owed(&p.down) < p.down.conf.connection_window / 2);
