@@ -126,8 +126,7 @@ lint: need-lint
 coverage: need-test
 	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=cov CC=gcc program tests
 	@find build/cov -name '*.gcda' -delete
-	@tests/run --flavour cov --no-fuzz
-	@tests/coverage build/cov
+	@tests/run --flavour cov --no-fuzz; code=$$?; tests/coverage build/cov; exit $$code
 
 bench: need-bench
 	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all
