@@ -277,6 +277,14 @@ static void server_free(struct tls_server *s) {
     free(s);
 }
 
+struct tls_server *tls_server_ref(struct tls_server *s) {
+    if (s) atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+struct tls_client *tls_client_ref(struct tls_client *k) {
+    if (k) atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
+    return k;
+}
 void tls_server_unref(struct tls_server *s) {
     if (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) server_free(s);
 }
@@ -399,22 +407,6 @@ struct tls_client *tls_client_build(struct conf *c, const struct tls_client_conf
     if (fill_client(c, k->ctx, cc, folder)) return k;
     client_free(k);
     return NULL;
-}
-
-/* A listener offers all codecs, an upstream its own, or all where it is `auto`. */
-bool tls_build_all(struct config *c) {
-    bool ok = true;
-    for (size_t i = 0; i < c->listeners.n; i++) {
-        struct tls_server_conf *sc = config_listener(c, i)->tls;
-        if (sc && !sc->built) sc->built = tls_server_build(&c->conf, sc, tls_alpn_of_codecs(CODEC_DOWN, NULL), c->folder);
-        ok &= !sc || sc->built;
-    }
-    for (size_t i = 0; i < c->upstreams.n; i++) {
-        const struct upstream_conf *u = config_upstream(c, i);
-        if (u->tls && !u->tls->built) u->tls->built = tls_client_build(&c->conf, u->tls, tls_alpn_of_codecs(CODEC_UP, u->codec), c->folder);
-        ok &= !u->tls || u->tls->built;
-    }
-    return ok;
 }
 
 /* ---- a connection: making and freeing ----------------------------------------------------------------------------------------------------- */

@@ -21,10 +21,7 @@ struct tls_client;
  * where none fits or none is asked for. One reference, the caller's. */
 struct tls_server *tls_server_build(struct conf *c, const struct tls_server_conf *sc, struct tls_alpn alpn, struct str folder);
 struct tls_client *tls_client_build(struct conf *c, const struct tls_client_conf *cc, struct tls_alpn alpn, struct str folder);
-/* Builds for all listeners and upstreams of a snapshot that nobody shares yet; what was built is in `built`, and config_unref lets it go. False after
- * errors, which are in c->conf with the others: for a start and a reload, and for a check that may look at the files. */
-bool tls_build_all(struct config *c) __attribute__((warn_unused_result));
-void tls_server_unref(struct tls_server *s); /* NULL is allowed; any thread */
+void tls_server_unref(struct tls_server *s); /* NULL is allowed */
 void tls_client_unref(struct tls_client *k);
 
 /* ---- a connection ------------------------------------------------------------------------------------------------------------------ */

@@ -830,29 +830,6 @@ static void a_client_s_missing_ca_is_reported_at_its_place(void **state) {
     assert_int_equal(conf.diags[0].pos.line, 2);
 }
 
-static void all_of_a_snapshot_is_built_and_every_fault_said(void **state) {
-    (void)state;
-    struct listener_conf clear = { .beat = { 0 } }, both_listeners[2] = { clear, clear };
-    struct upstream_conf to_b = { .tls = &cc };
-    struct config c = { .folder = str_of(folder), .listeners = { .v = both_listeners, .n = 2, .size = sizeof clear },
-                        .upstreams = { .v = &to_b, .n = 1, .size = sizeof to_b } };
-    conf_init(&c.conf);
-    serve("a.pem", "a.key");
-    both_listeners[1].tls = &sc; /* the other one is cleartext */
-    assert_true(tls_build_all(&c));
-    assert_non_null(sc.built);
-    assert_non_null(cc.built);
-    tls_server_unref(sc.built), tls_client_unref(cc.built);
-    sc.built = NULL, cc.built = NULL;
-    pairs[0].key = ref("absent.key");
-    cc.ca = ref("absent.pem");
-    assert_false(tls_build_all(&c));
-    assert_int_equal(c.conf.errors, 2);
-    assert_null(sc.built);
-    assert_null(cc.built);
-    conf_free(&c.conf);
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -877,7 +854,6 @@ int main(void) {
         T(a_key_with_a_passphrase_is_reported_and_asks_nobody), T(client_certificates_without_a_ca_are_reported),
         T(ciphers_that_do_not_exist_are_reported_once), T(a_certificate_that_no_name_leads_to_is_warned_of), T(every_fault_is_reported_in_one_run),
         T(a_client_s_certificate_needs_its_key), T(a_client_s_missing_ca_is_reported_at_its_place),
-        T(all_of_a_snapshot_is_built_and_every_fault_said),
     };
     return cmocka_run_group_tests_name("tls", tests, make_all, drop_all);
 }
