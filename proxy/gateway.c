@@ -2,10 +2,10 @@
 // Workers, listeners and signals: see gateway.h. The main thread only waits for signals; every worker is a thread that shares nothing.
 #include "proxy/gateway.h"
 #include "proxy/admin.h"
+#include "proxy/certificates.h"
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 #include "proxy/resolver.h"
-#include "proxy/tls.h"
 #include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -112,8 +112,10 @@ static void serve_signals(struct gateway *g, const sigset_t *set) {
             log_info("gateway", draining ? "stopping" : "draining");
             tell_all(g, draining ? MESSAGE_STOP : MESSAGE_DRAIN);
             draining = true;
-        } else if (sig == SIGUSR1 || sig == SIGHUP) {
+        } else if (sig == SIGUSR1) {
             tell_all(g, MESSAGE_REOPEN_LOG);
+        } else if (sig == SIGHUP) {
+            certificates_reload(g->config, g->workers, g->nworkers);
         }
         for (ended = 0; ended < g->nworkers && atomic_load(&g->workers[ended].returned); ended++) { }
     }
@@ -124,21 +126,8 @@ static void raise_descriptor_limit(void) {
     r.rlim_cur = r.rlim_max;
     setrlimit(RLIMIT_NOFILE, &r);
 }
-/* Certificates and keys are read now, not by `check`: a configuration can be checked where they are not. */
-static bool build_tls(struct config *c) {
-    for (size_t i = 0; i < c->listeners.n; i++) {
-        struct tls_server_conf *tls = config_listener(c, i)->tls;
-        if (tls) tls->built = tls_server_build(&c->conf, tls, tls_alpn_of_codecs(CODEC_DOWN, NULL), c->folder);
-    }
-    for (size_t i = 0; i < c->upstreams.n; i++) {
-        const struct upstream_conf *u = config_upstream(c, i);
-        if (u->tls) u->tls->built = tls_client_build(&c->conf, u->tls, tls_alpn_of_codecs(CODEC_UP, u->codec), c->folder);
-    }
-    conf_report(&c->conf, stderr);
-    return c->conf.errors == 0;
-}
 static bool start(struct gateway *g) {
-    if (!build_tls(g->config) || !open_listeners(g)) return false;
+    if (!certificates_build(g->config) || !open_listeners(g)) return false;
     for (size_t i = 0; i < g->nworkers; i++) {
         if (!equip(g, &g->workers[i])) return false;
     }

@@ -5,6 +5,7 @@
 #include "proxy/config.h"
 
 /* Runs until SIGTERM or SIGINT drained it, or a second one stopped it. Returns the program's exit code: 0; 1 where it could not start (said on
- * stderr). Signals are blocked here, for all threads, and taken by this one: TERM and INT drain, then stop; USR1 opens the access log anew. */
+ * stderr). Signals are blocked here, for all threads, and taken by this one: TERM and INT drain, then stop; USR1 opens the access log anew, HUP reads
+ * certificates and keys again. */
 int gateway_run(struct config *config);
 #endif

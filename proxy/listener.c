@@ -63,8 +63,8 @@ void listener_take(struct listener *l, int fd, const struct sockaddr_storage *pe
         l->w->os->close(fd, false);
         return;
     }
-    struct tls *tls = l->conf->tls ? tls_accept(l->conf->tls->built, fd) : NULL;
-    if (l->conf->tls && !tls) {
+    struct tls *tls = l->tls ? tls_accept(l->tls, fd) : NULL;
+    if (l->tls && !tls) {
         l->w->os->close(fd, false);
         return;
     }
@@ -95,6 +95,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg) {
 struct listener *listener_new(struct worker *w, const struct listener_conf *conf, struct str name, int fd, const struct codec_events *ev) {
     struct listener *l = mem_zalloc(sizeof *l);
     *l = (struct listener){ .w = w, .conf = conf, .name = name, .fd = fd, .ev = ev };
+    if (conf->tls) l->tls = tls_server_ref(conf->tls->built);
     l->times = (struct conn_times){ conf->tls ? conf->timeouts.tls_handshake : conf->timeouts.idle, conf->timeouts.header, conf->timeouts.idle,
                                     conf->timeouts.write, conf->timeouts.linger };
     if (fd < 0) return l;
@@ -111,5 +112,10 @@ void listener_stop(struct listener *l) {
 }
 void listener_free(struct listener *l) {
     listener_stop(l);
+    tls_server_unref(l->tls);
     free(l);
+}
+void listener_take_tls(struct listener *l, struct tls_server *tls) {
+    tls_server_unref(l->tls);
+    l->tls = tls;
 }

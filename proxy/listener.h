@@ -13,6 +13,7 @@ struct listener {
     int fd;                           /* owned */
     struct event event;
     const struct codec_events *ev;    /* of the sessions of its clients */
+    struct tls_server *tls;           /* a reference; NULL: cleartext */
     const struct service *service;    /* borrowed; NULL: the gateway's own clients */
     size_t nconns;
     struct conn_times times;
@@ -26,5 +27,7 @@ void listener_take(struct listener *l, int fd, const struct sockaddr_storage *pe
 /* Accepts what waits, then no more; the descriptor is closed. Idempotent. */
 void listener_stop(struct listener *l);
 void listener_free(struct listener *l);
+/* Takes the reference: connections accepted from now on see it, the others keep theirs. */
+void listener_take_tls(struct listener *l, struct tls_server *tls);
 static inline struct listener *listener_of(const struct conn *c) { return c->owner_data; }
 #endif

@@ -108,7 +108,7 @@ static int help(int argc, char **argv) {
     return 0;
 }
 static const struct command commands[] = {
-    { "run", "run -c FILE", "runs the gateway; SIGTERM drains, a second one stops; SIGUSR1 opens the log anew", run },
+    { "run", "run -c FILE", "runs the gateway; SIGTERM drains, a second one stops; SIGHUP reads certificates again; SIGUSR1 opens the log anew", run },
     { "check", "check -c FILE", "checks a configuration: 0, or 1 with every fault and its place", check },
     { "dialects", "dialects [-c FILE] [--markdown]", "lists the ways in which a deadline is written on the wire", dialects },
     { "upstream", "upstream -l ADDRESS", "runs the sample upstream: answers, sleeps, streams and fails as it is asked to", upstream },

@@ -34,6 +34,7 @@ struct upstream {
     const struct upstream_conf *conf;
     struct str name;
     const struct codec_events *ev;
+    struct tls_client *tls;      /* a reference; NULL: cleartext */
     struct list endpoints;
     size_t nendpoints;
     unsigned next_number;
@@ -233,14 +234,14 @@ static const struct conn_owner up_owner = { .on_open = on_up_open, .on_gone = on
 
 static struct tls *make_tls(int fd, void *arg) {
     struct endpoint *e = arg;
-    return tls_connect(e->u->conf->tls->built, fd, e->conf->host);
+    return tls_connect(e->u->tls, fd, e->conf->host);
 }
 /* Opens a connection for p. False: the system refused at once, and p failed. */
 static bool conn_open_for(struct upstream *u, struct place *p) {
     struct endpoint *e = endpoint_pick(u, p);
     if (!e) return true; /* not resolved yet: on_resolved pumps, or fails it */
     int err = 0;
-    struct conn *c = conn_connect(u->w, (const void *)&e->sa, e->len, u->conf->tls ? make_tls : NULL, e, u->conf->codec, u->ev, &up_owner, e,
+    struct conn *c = conn_connect(u->w, (const void *)&e->sa, e->len, u->tls ? make_tls : NULL, e, u->conf->codec, u->ev, &up_owner, e,
                                   u->conf->options, &u->times, &err);
     if (!c) {
         struct fault f = { .why = ENDING_CONNECT_FAILURE, .wire = (uint32_t)err, .unprocessed = true, .say = "the connection could not be made" };
@@ -409,6 +410,7 @@ struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf
     u->conf = conf;
     u->name = name;
     u->ev = ev;
+    if (conf->tls) u->tls = tls_client_ref(conf->tls->built);
     u->max_connections = share(u, conf->max_connections);
     u->max_requests = share(u, conf->max_requests);
     u->max_pending = share(u, conf->max_pending);
@@ -427,6 +429,10 @@ struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf
     }
     return u;
 }
+void upstream_take_tls(struct upstream *u, struct tls_client *tls) {
+    tls_client_unref(u->tls);
+    u->tls = tls;
+}
 void upstream_free(struct upstream *u) {
     u->closing = true;
     assert(u->waiting.n == 0);
@@ -437,6 +443,7 @@ void upstream_free(struct upstream *u) {
     }
     while (!list_is_empty(&u->w->reap)) conn_free(LIST_OF(list_shift(&u->w->reap), struct conn, reap));
     while (!list_is_empty(&u->endpoints)) endpoint_remove(LIST_OF(u->endpoints.next, struct endpoint, node));
+    tls_client_unref(u->tls);
     free(u->watches);
     free(u->waiting.v);
     free(u);

@@ -13,6 +13,7 @@
 
 struct upstream;
 struct endpoint;
+struct tls_client;
 struct place { /* embedded in who asks; zeroed memory with the callbacks set */
     struct upstream *u;       /* set by upstream_ask */
     instant deadline;         /* who has less time goes first */
@@ -25,6 +26,8 @@ struct place { /* embedded in who asks; zeroed memory with the callbacks set */
     void (*on_fail)(struct place *p, const struct fault *f);
 };
 struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf, struct str name, const struct codec_events *ev);
+/* Takes the reference: connections made from now on use it. */
+void upstream_take_tls(struct upstream *u, struct tls_client *tls);
 void upstream_free(struct upstream *u); /* closes its connections; nobody waits any more (asserted) */
 /* Asks for a connection with a free slot. Either callback may come inside the call. */
 void upstream_ask(struct upstream *u, struct place *p);
