@@ -227,7 +227,6 @@ static void close_leg(struct leg *g, enum ending why, uint32_t wire, bool unproc
 static enum cancel_way cancel_up(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
     struct session *s = g->session;
     if (!g->head_taken) {
-        of(g)->heads = NULL;
         close_leg(g, why, wire, true);
         return CANCEL_WITHDRAWN;
     }
