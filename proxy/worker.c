@@ -38,7 +38,7 @@ static void run_message(struct worker *w, struct message *m) {
 }
 static void run_mail(struct worker *w) {
     uint64_t count;
-    if (read(w->mail_fd, &count, sizeof count) < 0) return;
+    if (w->base && read(w->mail_fd, &count, sizeof count) < 0) return;
     pthread_mutex_lock(&w->mail_lock);
     struct message *m = w->mail;
     w->mail = NULL;
@@ -63,7 +63,7 @@ void worker_post(struct worker *w, struct message *m) {
     w->mail_end = &m->next;
     pthread_mutex_unlock(&w->mail_lock);
     uint64_t one = 1;
-    ssize_t n = write(w->mail_fd, &one, sizeof one);
+    ssize_t n = w->base ? write(w->mail_fd, &one, sizeof one) : 0;
     (void)n; /* a full eventfd is readable already */
 }
 void worker_post_kind(struct worker *w, enum message_kind kind) {
@@ -144,6 +144,7 @@ bool worker_turn(struct worker *w) {
     w->now = w->os->now();
     w->wall = 0;
     w->worked = false;
+    if (!w->base) run_mail(w); /* a loop that a test turns: nothing wakes it */
     while (!list_is_empty(&w->beating)) {
         struct conn *c = LIST_OF(w->beating.next, struct conn, beating);
         if (instant_before(w->now, instant_add(c->turned, w->beat))) break;
