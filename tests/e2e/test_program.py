@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands: check, dialects, version, help; what they print and how they exit."""
+import json
 import os
 import re
 
@@ -107,3 +108,15 @@ def test_dialects():
                  "finagle-ctx-com.twitter.finagle.deadline", "context-ttl-ms", "x-server-timeout", "x-stainless-timeout", "expect-within",
                  "x-yataxi-client-timeoutms", "tri-service-timeout", "x-context-deadline", "request-timeout", "query-timeout", "prefer-wait"):
         assert re.search(rf"^\s*{re.escape(name)}\b", out, re.M), f"{name} is not in:\n{out}"
+
+
+def test_reference_and_schema():
+    """reference prints every part of the configuration as Markdown, schema as a JSON Schema."""
+    code, out, _ = curfew("reference")
+    expect(code, 0)
+    for word in ("listeners", "upstreams", "policies", "deadline", "half_close", "max_pending"):
+        assert word in out, f"{word} is not in the reference"
+    code, out, _ = curfew("schema")
+    expect(code, 0)
+    definitions = json.loads(out)["$defs"]
+    assert "listeners" in definitions["configuration"]["properties"], out[:300]

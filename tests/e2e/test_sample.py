@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sample upstream, and the gateway in front of it: two of our programs that tell the same story from both sides."""
+import contextlib
+import os
+import signal
+import subprocess
+import time
+
+from harness import CURFEW, HOST, SANITIZER, Gateway, Wire, chunked, eventually, expect, expect_between, expect_in, free_port, get, post, request
+import socket
+import tempfile
+
+
+@contextlib.contextmanager
+def sample():
+    """Runs `curfew upstream`; yields its address. It must end well."""
+    address = f"{HOST}:{free_port()}"
+    with tempfile.TemporaryFile() as err:
+        process = subprocess.Popen([CURFEW, "upstream", "-l", address], stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+        try:
+            eventually(lambda: connects(address), 20, "the sample upstream")
+            yield address
+            process.send_signal(signal.SIGTERM)
+            expect(process.wait(10), 0, "exit code of the sample upstream")
+        finally:
+            process.kill()
+            process.wait()
+            err.seek(0)
+            text = err.read().decode()
+            print("---- sample upstream\n" + text)
+        assert not SANITIZER.search(text), text
+
+
+def connects(address):
+    try:
+        reach(address).close()
+        return True
+    except OSError:
+        return False
+
+
+def reach(address):
+    host, port = address.rsplit(":", 1)
+    return Wire(socket.create_connection((host, int(port)), timeout=10))
+
+
+def ask(address, data):
+    wire = reach(address)
+    wire.send(data)
+    answer = wire.answer()
+    wire.close()
+    return answer
+
+
+def seen(address, name):
+    """What it remembers of a request, once that is over; None: it never came."""
+    answer = ask(address, get(f"/seen/{name}"))
+    return None if answer.status == 404 else answer.json()
+
+
+def test_its_paths():
+    """Each path does what the usage says."""
+    with sample() as at:
+        answer = ask(at, get("/any?x=1", "X-A: \"q\\"))
+        expect((answer.status, answer.json()["target"], answer.json()["fields"]["x-a"]), (200, "/any?x=1", '"q\\'))
+        begun = time.monotonic()
+        expect(ask(at, get("/sleep/200ms")).status, 200)
+        expect_between(time.monotonic() - begun, 0.2, 0.6, "s asleep")
+        expect(ask(at, get("/status/418")).status, 418)
+        answer = ask(at, get("/stream/3/1000/20ms"))
+        expect((len(answer.body), answer.trailers), (3000, [("x-sample-trailer", "whole")]))
+        expect(ask(at, post("/echo", b"hello")).body, b"hello")
+        expect(ask(at, request("POST", "/echo", "Transfer-Encoding: chunked", body=chunked(b"ab", b"c"))).body, b"abc")
+        expect(len(ask(at, get("/bytes/100000")).body), 100000)
+        expect(ask(at, get("/fail/truncate")).cut is not None, True)
+        assert b"/stream/" in ask(at, get("/help")).body
+        wire = reach(at)
+        wire.send(get("/fail/close"))
+        wire.expect_end()
+        wire = reach(at)
+        wire.send(get("/ws", "Connection: Upgrade", "Upgrade: websocket") + b"ping")
+        expect(wire.answer().status, 101)
+        expect(wire.exactly(4), b"ping")
+        wire.close()
+
+
+def test_it_remembers_how_a_cancel_came():
+    """A request with x-sample-id is remembered: what it was told of its deadline, and how and when it ended."""
+    with sample() as at, Gateway(at, policy={"deadline": {"read": ["x-request-timeout"], "write": {"http": ["x-request-timeout"]}}}) as g:
+        expect(g.ask(get("/sleep/10ms", "X-Request-Timeout: 2s", "X-Sample-Id: met")).status, 200)
+        met = seen(at, "met")
+        expect((met["answered"], met["how"], met["times"]), (True, "answered", 1))
+        expect_between(int(met["told"]["x-request-timeout"][:-2]), 1500, 1995)
+        expect(g.ask(get("/hang", "X-Request-Timeout: 200ms", "X-Sample-Id: missed")).status, 504)
+        missed = eventually(lambda: (m := seen(at, "missed")) and m["how"] != "open" and m, what="the end of the missed one")
+        expect(missed["answered"], False)
+        expect_between(missed["after_ms"], 180, 300)
+        expect(seen(at, "never"), None)
+        expect(g.ask(get("/hang", "X-Request-Timeout: 8ms", "X-Sample-Id: shed")).status, 504)
+        expect(seen(at, "shed"), None)
+
+
+def test_it_makes_a_connection_stale():
+    """/fail/next: the next request on that connection finds it stale, and is sent again on another; the client sees nothing of it."""
+    with sample() as at, Gateway(at) as g:
+        expect(g.ask(get("/fail/next")).status, 200)
+        expect(g.ask(get("/", "X-Sample-Id: twice")).status, 200)
+        expect(seen(at, "twice")["times"], 2)
+        expect(g.metric("curfew_stale_retries_total"), 1.0)
+
+
+def test_failures_behind_the_gateway():
+    """Its failures become the gateway's endings."""
+    with sample() as at, Gateway(at) as g:
+        expect(g.ask(get("/fail/close")).status, 502)
+        expect_in(g.ask(get("/fail/truncate")).cut, ("fin", "rst"))
+        expect([l["ending"] for l in g.log(2)], ["upstream_closed"] * 2)
+
+
+def test_address_in_use():
+    """On an address that is taken it says so and exits 1."""
+    with socket.socket() as s:
+        s.bind((HOST, 0))
+        s.listen(1)
+        done = subprocess.run([CURFEW, "upstream", "-l", f"{HOST}:{s.getsockname()[1]}"], capture_output=True, text=True, timeout=20, check=False)
+        expect(done.returncode, 1)
+        assert "in use" in done.stderr.lower(), done.stderr
+
+
+def test_healthcheck():
+    """healthcheck exits 0 where /readyz says 200, and 1 where nobody answers."""
+    with Gateway() as g:
+        code = subprocess.run([CURFEW, "healthcheck", "-l", g.addresses["admin"]], timeout=20, check=False, env=os.environ).returncode
+        expect(code, 0)
+        code = subprocess.run([CURFEW, "healthcheck", "-l", f"{HOST}:{free_port()}"], timeout=20, check=False, capture_output=True).returncode
+        expect(code, 1)
