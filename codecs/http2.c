@@ -155,9 +155,15 @@ static void limbo_remove(struct http2 *h, int32_t stream) {
     }
 }
 
-/* Down: an answer that was complete before its request is followed by RST_STREAM(NO_ERROR) (RFC 9113 8.1), but not on its heels: clients that
- * read both at once take the reset for the answer's failure (curl 7.88 does). One that ends its upload meanwhile needs none. */
 #define AFTERWORD span_ms(10)
+/* Down: an answer that was complete before its request is followed by RST_STREAM(NO_ERROR) (RFC 9113 8.1). A refusal's not on its heels: clients
+ * that read both at once take the reset for a failure and never show the refusal (curl 7.88). One that stops its upload by itself needs none.
+ * Behind a success at once: the same clients would wait for a window that never comes. */
+static void reset_behind_answer(struct http2 *h, const struct http2_leg *t) {
+    if (t->refusal) limbo_add(h, t->stream);
+    else nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, NGHTTP2_NO_ERROR);
+}
+
 static void limbo_serve_down(struct http2 *h) {
     while (h->nlimbo && instant_until(h->limbo[0].since, h->now).ns >= AFTERWORD.ns) {
         int32_t stream = h->limbo[0].stream;
@@ -349,7 +355,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     g->out = LEG_END;
     struct http2_leg *t = http2_leg_of(g);
     if (t->end_then_reset && !nghttp2_session_get_stream_remote_close(ng, stream)) {
-        limbo_add(h, stream);
+        reset_behind_answer(h, t);
         http2_leg_close(g, NULL);
     }
     return 0;
@@ -636,6 +642,7 @@ static void answer(struct http2 *h, struct leg *g, const struct head *from) {
         nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, t->stream, NULL, h->nv, n, NULL);
         return;
     }
+    t->refusal = from->status >= 400;
     bool body = has_body(from) && !t->head_request && from->status != 304;
     nghttp2_data_provider provider = { .read_callback = on_read };
     nghttp2_submit_response(h->ng, t->stream, h->nv, n, body ? &provider : NULL);
@@ -687,7 +694,7 @@ static enum cancel_way cancel_down(struct leg *g, enum ending why, uint32_t wire
     if (want <= CANCEL_DRAIN) { /* the answer was given whole; the rest of the request is not wanted */
         t->end_then_reset = true;
         if (g->out == LEG_END) {
-            limbo_add(h, t->stream);
+            reset_behind_answer(h, t);
             leg_close_later(t, NULL);
         }
         return CANCEL_DRAIN;

@@ -79,6 +79,7 @@ struct http2_leg { /* a leg's tail */
     bool tunnel;          /* asked for by :protocol */
     bool deferred;        /* nghttp2 waits for resume_data */
     bool draining;        /* nothing more is sent */
+    bool refusal;         /* down: an answer of 4xx or 5xx */
     bool end_then_reset;  /* down: RST_STREAM(NO_ERROR) once the answer's end is out */
     bool done;            /* over but for on_closed: in `over` */
     bool peer_reset;      /* the peer's RST_STREAM is being processed */
