@@ -105,6 +105,8 @@ static const struct context_field *row_for(const struct fields_policy *p, const 
     return NULL;
 }
 
+bool fields_has(const struct fields_policy *p, const struct field *f) { return row_for(p, f) != NULL; }
+
 static bool is_under_prefix(const struct fields_policy *p, struct str name) {
     for (size_t i = 0; i < p->prefixes.n; i++)
         if (str_starts(name, p->prefixes.v[i].name)) return true;

@@ -22,6 +22,8 @@ struct fields_policy {
 extern const struct conf_table fields_table;
 /* Names lower-cased and checked as tokens, hashes computed. listeners: names that `from` may use. */
 bool fields_resolve(struct conf *c, struct fields_policy *p, const struct conf_map *listeners);
+/* Is it one of the listed fields? */
+bool fields_has(const struct fields_policy *p, const struct field *f);
 /* Edits the head that goes upstream: removes names under a prefix that are not listed, listed ones not believed on this listener, values over
  * their max, and whole members past the caps in total (optional ones first). trace headers (traceparent, tracestate, baggage) are not counted
  * or touched here. load: optional ones are dropped. Returns how many were removed. */

@@ -308,9 +308,14 @@ static void on_fault(struct session *s, const struct fault *f) {
     if (s->live == 0 && (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT)) exchange_log_refused(c, f);
     log_debug("client", "%s", f->say ? f->say : ending_name(f->why));
 }
+/* A deadline, or a field of the context: no peer may have it dropped on its way (trap T25). */
+static bool is_ours(struct session *s, const struct field *f) {
+    const struct config *c = conn_of(s)->w->config;
+    return dialect_of_field(&c->dialects, f) || fields_has(&c->policies.v[0].context, f);
+}
 const struct codec_events exchange_down_events = {
     .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_half_close = on_half_close,
-    .on_closed = on_closed, .on_named = on_named, .on_goaway = on_goaway, .on_fault = on_fault, .pull = pull, .pulled = pulled,
+    .on_closed = on_closed, .on_named = on_named, .on_goaway = on_goaway, .on_fault = on_fault, .pull = pull, .pulled = pulled, .is_ours = is_ours,
 };
 
 /* ---- the answer ------------------------------------------------------------------------------------------------------------------------------------- */

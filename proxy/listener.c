@@ -45,7 +45,13 @@ int listener_open(const struct listener_conf *conf, const char **say) {
     return fd;
 }
 
-static void on_client_gone(struct conn *c, const struct fault *f) { (void)c, (void)f; }
+static void on_client_open(struct conn *c) {
+    if (c->tls) metric_inc(&c->w->metrics, METRIC_TLS_HANDSHAKES);
+}
+static void on_client_gone(struct conn *c, const struct fault *f) {
+    (void)f;
+    if (c->tls && !c->session_open) metric_inc(&c->w->metrics, METRIC_TLS_HANDSHAKE_FAILURES);
+}
 static void on_client_freed(struct conn *c) {
     struct worker_metrics *m = &c->w->metrics;
     metric_add(m, METRIC_DOWN_BYTES_IN, c->bytes_in);
@@ -53,7 +59,7 @@ static void on_client_freed(struct conn *c) {
     metric_dec(m, METRIC_CONNECTIONS_OPEN);
     listener_of(c)->nconns--;
 }
-static const struct conn_owner client_owner = { .on_gone = on_client_gone, .on_freed = on_client_freed };
+static const struct conn_owner client_owner = { .on_open = on_client_open, .on_gone = on_client_gone, .on_freed = on_client_freed };
 
 void listener_take(struct listener *l, int fd, const struct sockaddr_storage *peer, socklen_t len) {
     struct worker_metrics *m = &l->w->metrics;
