@@ -43,30 +43,6 @@ static const struct conf_field http2_fields[] = {
 };
 const struct conf_table http2_table = { .name = "http2", .size = sizeof(struct http2_conf), .fields = http2_fields, .help = "HTTP/2" };
 
-/* ---- buckets ----------------------------------------------------------------------------------------------------------------------- */
-
-static span bucket_depth(uint64_t burst, span every) { return (span){ i64_mul_sat((int64_t)burst - 1, every.ns) }; }
-static bool bucket_has(const struct http2_bucket *b, uint64_t burst, span every, instant now) {
-    return burst == 0 || instant_until(now, b->full).ns <= bucket_depth(burst, every).ns;
-}
-static instant bucket_next(const struct http2_bucket *b, uint64_t burst, span every) { return instant_back(b->full, bucket_depth(burst, every)); }
-
-bool http2_bucket_take(struct http2_bucket *b, uint64_t burst, span every, instant now) {
-    if (burst == 0) return true;
-    if (!bucket_has(b, burst, every, now)) return false;
-    b->full = instant_add(instant_before(b->full, now) ? now : b->full, every);
-    return true;
-}
-
-void http2_count_reset(struct http2 *h) {
-    const struct http2_budget *limit = &h->conf->resets;
-    if (h->s->role != CODEC_DOWN || h->s->trusted || h->failing || limit->burst <= 0 || limit->rate.count == 0) return;
-    span every = { limit->rate.per.ns / (int64_t)limit->rate.count };
-    if (http2_bucket_take(&h->suffered, (uint64_t)limit->burst, every, h->now)) return;
-    nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
-    http2_fail(h, &(struct fault){ .why = ENDING_CLIENT_ERROR, .wire = NGHTTP2_ENHANCE_YOUR_CALM, .say = "the client resets too many requests" });
-}
-
 /* ---- legs ---------------------------------------------------------------------------------------------------------------------------- */
 
 struct leg *http2_leg_at(struct http2 *h, int32_t stream) { return nghttp2_session_get_stream_user_data(h->ng, stream); }
@@ -125,60 +101,12 @@ static void leg_close_later(struct http2_leg *t, const struct fault *f) {
     h->s->wants_output = true;
 }
 
-static bool leg_is_over(const struct http2_leg *t) { return !t->h || t->done; }
-
-static void tell_cancel(struct http2 *h, struct http2_leg *t);
-
 /* Up: the answer of a leg that was drained is complete; what is left of its request will not be sent. */
 void http2_leg_drained(struct leg *g) {
     struct http2_leg *t = http2_leg_of(g);
-    if (leg_is_over(t) || !t->draining || g->out == LEG_END) return;
-    tell_cancel(t->h, t);
+    if (http2_leg_is_over(t) || !t->draining || g->out == LEG_END) return;
+    http2_tell_cancel(t->h, t);
     http2_leg_close(g, NULL);
-}
-
-/* ---- limbo: streams without a leg that are yet to be reset, oldest first: up, for want of budget; down, so that the answer is read first ------------------------------------------------------------ */
-
-static void limbo_add(struct http2 *h, int32_t stream) {
-    if (h->nlimbo == h->limbo_cap) {
-        h->limbo_cap = h->limbo_cap ? h->limbo_cap * 2 : 16;
-        h->limbo = mem_realloc(h->limbo, h->limbo_cap * sizeof *h->limbo);
-    }
-    h->limbo[h->nlimbo++] = (struct http2_limbo){ stream, h->now };
-}
-
-static void limbo_remove(struct http2 *h, int32_t stream) {
-    for (size_t i = 0; i < h->nlimbo; i++) {
-        if (h->limbo[i].stream != stream) continue;
-        memmove(h->limbo + i, h->limbo + i + 1, (--h->nlimbo - i) * sizeof *h->limbo);
-        return;
-    }
-}
-
-#define AFTERWORD span_ms(10)
-/* Down: an answer that was complete before its request is followed by RST_STREAM(NO_ERROR) (RFC 9113 8.1). A refusal's not on its heels: clients
- * that read both at once take the reset for a failure and never show the refusal (curl 7.88). One that stops its upload by itself needs none.
- * Behind a success at once: the same clients would wait for a window that never comes. */
-static void reset_behind_answer(struct http2 *h, const struct http2_leg *t) {
-    if (t->refusal) limbo_add(h, t->stream);
-    else nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, NGHTTP2_NO_ERROR);
-}
-
-static void limbo_serve_down(struct http2 *h) {
-    while (h->nlimbo && instant_until(h->limbo[0].since, h->now).ns >= AFTERWORD.ns) {
-        int32_t stream = h->limbo[0].stream;
-        limbo_remove(h, stream);
-        nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
-    }
-}
-
-static void limbo_serve_up(struct http2 *h) {
-    while (h->nlimbo && http2_bucket_take(&h->told, h->s->cancel_burst, h->s->cancel_every, h->now)) {
-        int32_t oldest = h->limbo[0].stream;
-        limbo_remove(h, oldest);
-        nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, oldest, NGHTTP2_CANCEL);
-    }
-    if (h->nlimbo && instant_until(h->limbo[0].since, h->now).ns >= h->conf->retire_after.ns) h->retiring = true;
 }
 
 /* ---- what every entry ends with ---------------------------------------------------------------------------------------------------------- */
@@ -186,7 +114,7 @@ static void limbo_serve_up(struct http2 *h) {
 static unsigned slots_now(const struct http2 *h) {
     if (h->dead || h->failing) return 0;
     if (h->s->role == CODEC_DOWN) return h->goaway ? 0 : (unsigned)h->conf->max_concurrent_streams;
-    if (h->goaway || h->retiring || !bucket_has(&h->told, h->s->cancel_burst, h->s->cancel_every, h->now)) return 0;
+    if (h->goaway || h->retiring || !http2_may_tell(h)) return 0;
     /* nghttp2 gives 100 before the peer's SETTINGS, and what they say (or no limit) after. */
     uint32_t most = nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     return most > h->nlimbo ? most - (unsigned)h->nlimbo : 0;
@@ -203,27 +131,14 @@ static void tell_slots(struct http2 *h) {
 
 static instant wake_at(const struct http2 *h) {
     if (h->dead) return INSTANT_NEVER;
-    instant at = h->settle_by;
-    if (h->s->role == CODEC_DOWN) return h->nlimbo ? instant_min(at, instant_add(h->limbo[0].since, AFTERWORD)) : at;
-    if (!bucket_has(&h->told, h->s->cancel_burst, h->s->cancel_every, h->now)) {
-        at = instant_min(at, bucket_next(&h->told, h->s->cancel_burst, h->s->cancel_every));
-    }
-    if (h->nlimbo && !h->retiring) at = instant_min(at, instant_add(h->limbo[0].since, h->conf->retire_after));
+    instant at = instant_min(h->settle_by, http2_resets_wake(h));
+    if (h->s->role == CODEC_DOWN) return at;
     if (h->pinged) return instant_min(at, instant_add(h->ping_at, h->conf->ping_timeout));
     return instant_min(at, instant_add(h->heard, h->conf->ping_interval));
 }
 
-/* A head that could go now: the peer has room for it, and a tunnel's knows whether the peer takes such. */
-static bool can_submit(const struct http2 *h) {
-    if (h->dead || h->streams >= nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)) return false;
-    LIST_EACH(&h->queue, t, struct http2_leg, queued) {
-        if (h->settings_seen || !t->head->protocol.n) return true;
-    }
-    return false;
-}
-
 static bool has_output(const struct http2 *h) {
-    return !list_is_empty(&h->over) || nghttp2_session_want_write(h->ng) || can_submit(h);
+    return !list_is_empty(&h->over) || nghttp2_session_want_write(h->ng) || http2_can_submit(h);
 }
 
 static void say_closed(struct http2 *h) {
@@ -271,7 +186,7 @@ static void settle(struct http2 *h) {
         s->next = NEXT_CLOSE;
         s->ev->on_fault(s, &h->fault);
     }
-    if (!h->dead) s->role == CODEC_UP ? limbo_serve_up(h) : limbo_serve_down(h);
+    if (!h->dead) http2_limbo_serve(h);
     if (h->goaway) refuse_queue(h);
     tell_slots(h);
     say_closed(h);
@@ -280,7 +195,7 @@ static void settle(struct http2 *h) {
     if (has_output(h)) s->wants_output = true;
 }
 
-/* ---- nghttp2's callbacks while it writes, and the closing of streams ------------------------------------------------------------------------ */
+/* ---- the closing of streams, while nghttp2 reads and while it writes ------------------------------------------------------------------------ */
 
 static bool ends_in_order(const struct http2 *h, const struct leg *g, const struct http2_leg *t, uint32_t code) {
     if (!t->peer_reset) return code == NGHTTP2_NO_ERROR;
@@ -305,7 +220,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream, uint32_t code, v
     struct http2 *h = user;
     (void)ng;
     if (h->s->role == CODEC_UP) h->streams--;
-    limbo_remove(h, stream);
+    http2_limbo_remove(h, stream);
     struct leg *g = http2_leg_at(h, stream);
     if (!g) return 0;
     struct http2_leg *t = http2_leg_of(g);
@@ -318,100 +233,12 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream, uint32_t code, v
     return 0;
 }
 
-static bool is_interim(const struct http2 *h, const nghttp2_headers *f) {
-    return h->s->role == CODEC_DOWN && f->nvlen && f->nva[0].namelen == 7 && f->nva[0].value[0] == '1';
-}
-
-static int on_before_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
-    struct http2 *h = user;
-    (void)ng;
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && !h->failing) {
-        /* nghttp2 found the connection broken: it says so on its way out, and nowhere else for all kinds. */
-        enum ending why = h->s->role == CODEC_DOWN ? ENDING_CLIENT_ERROR : ENDING_UPSTREAM_ERROR;
-        http2_fail(h, &(struct fault){ .why = why, .wire = frame->goaway.error_code, .say = "the peer broke HTTP/2" });
-    }
-    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
-    struct leg *g = http2_leg_at(h, frame->hd.stream_id);
-    if (!g || is_interim(h, &frame->headers)) return 0; /* T19: nothing of the answer is out yet */
-    g->head_taken = true;
-    if (g->out == LEG_NOTHING) g->out = LEG_HEAD;
-    return 0;
-}
-
-static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
-    struct http2 *h = user;
-    bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
-    int32_t stream = frame->hd.stream_id;
-    struct leg *g = http2_leg_at(h, stream);
-    bool down = h->s->role == CODEC_DOWN;
-    if (!g) { /* a refusal's answer: see refuse_request */
-        if (!down) return 0;
-        if (!end) nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_PROTOCOL_ERROR);
-        else if (!nghttp2_session_get_stream_remote_close(ng, stream)) nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
-        return 0;
-    }
-    if (!end) return 0;
-    g->out = LEG_END;
-    struct http2_leg *t = http2_leg_of(g);
-    if (t->end_then_reset && !nghttp2_session_get_stream_remote_close(ng, stream)) {
-        reset_behind_answer(h, t);
-        http2_leg_close(g, NULL);
-    }
-    return 0;
-}
-
-/* A body's piece is at most 16 slices, and the frame's header goes before them. */
-static size_t room_of(const struct out *o) {
-    const unsigned spare = sizeof((struct pulled *)0)->v / sizeof(struct str) + 4;
-    return o->niov + spare > OUT_IOV || o->nrefs + spare > OUT_IOV ? 0 : out_room(o);
-}
-
-static ssize_t on_read(nghttp2_session *ng, int32_t stream, uint8_t *buf, size_t max, uint32_t *flags, nghttp2_data_source *source, void *user) {
-    struct http2 *h = user;
-    (void)buf, (void)source;
-    struct leg *g = http2_leg_at(h, stream);
-    if (!g || http2_leg_of(g)->draining) return NGHTTP2_ERR_DEFERRED;
-    struct http2_leg *t = http2_leg_of(g);
-    size_t room = room_of(h->out);
-    h->pulled = (struct pulled){ 0 };
-    h->s->ev->pull(g, max < room ? max : room, &h->pulled);
-    if (leg_is_over(t)) return NGHTTP2_ERR_DEFERRED;
-    if (!h->pulled.bytes && !h->pulled.end) {
-        t->deferred = true;
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    h->pulling = g;
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (h->pulled.end) *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (h->pulled.end && t->trailers) { /* T18: nghttp2 sends no END_STREAM, and no empty DATA, where trailers follow */
-        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        size_t n = http2_trailers_write(h, t->trailers);
-        nghttp2_submit_trailer(ng, stream, h->nv, n);
-    }
-    return (ssize_t)h->pulled.bytes;
-}
-
-static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t n, nghttp2_data_source *source, void *user) {
-    struct http2 *h = user;
-    (void)ng, (void)source, (void)frame;
-    struct leg *g = h->pulling;
-    assert(g && n == h->pulled.bytes);
-    out_copy(h->out, head, 9);
-    for (unsigned i = 0; i < h->pulled.nv; i++) out_ref(h->out, g, h->pulled.v[i]);
-    if (n) g->out = LEG_BODY;
-    h->pulling = NULL;
-    return room_of(h->out) ? 0 : NGHTTP2_ERR_PAUSE;
-}
-
 /* ---- entries: the wire ---------------------------------------------------------------------------------------------------------------------- */
 
 static void callbacks(nghttp2_session_callbacks *cb) {
     http2_recv_callbacks(cb);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
-    nghttp2_session_callbacks_set_before_frame_send_callback(cb, on_before_send);
-    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
-    nghttp2_session_callbacks_set_send_data_callback(cb, on_send_data);
+    http2_send_callbacks(cb);
 }
 
 #define NO_LIMIT_OF_NGHTTP2 (UINT64_C(1) << 30)
@@ -461,8 +288,6 @@ static void http2_open(struct session *s, instant now) {
     settle(h);
 }
 
-static enum ending peer_broke(const struct http2 *h) { return h->s->role == CODEC_DOWN ? ENDING_CLIENT_ERROR : ENDING_UPSTREAM_ERROR; }
-
 static size_t http2_feed(struct session *s, const uint8_t *p, size_t n, instant now) {
     struct http2 *h = http2_of(s);
     h->now = h->heard = now;
@@ -471,7 +296,7 @@ static size_t http2_feed(struct session *s, const uint8_t *p, size_t n, instant 
     if (used < 0) {
         if (nghttp2_is_fatal((int)used) && used == NGHTTP2_ERR_NOMEM) abort();
         nghttp2_session_terminate_session(h->ng, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
-        http2_fail(h, &(struct fault){ .why = peer_broke(h), .wire = NGHTTP2_PROTOCOL_ERROR, .say = nghttp2_strerror((int)used) });
+        http2_fail(h, &(struct fault){ .why = http2_peer_broke(h), .wire = NGHTTP2_PROTOCOL_ERROR, .say = nghttp2_strerror((int)used) });
     }
     if (h->settings_acked) h->settle_by = INSTANT_NEVER;
     if (s->role == CODEC_DOWN && !h->settings_seen) s->begun = true; /* the preface ends with SETTINGS */
@@ -509,7 +334,7 @@ static void http2_tick(struct session *s, instant now) {
     h->now = now;
     if (!h->settings_acked && !instant_before(now, h->settle_by)) {
         nghttp2_session_terminate_session(h->ng, NGHTTP2_SETTINGS_TIMEOUT);
-        http2_fail(h, &(struct fault){ .why = peer_broke(h), .wire = NGHTTP2_SETTINGS_TIMEOUT, .say = "SETTINGS were not acknowledged in time" });
+        http2_fail(h, &(struct fault){ .why = http2_peer_broke(h), .wire = NGHTTP2_SETTINGS_TIMEOUT, .say = "SETTINGS were not acknowledged in time" });
     }
     if (s->role == CODEC_UP && h->pinged && !instant_before(now, instant_add(h->ping_at, h->conf->ping_timeout))) {
         http2_fail(h, &(struct fault){ .why = ENDING_UPSTREAM_CLOSED, .say = "a PING was not answered in time" });
@@ -521,89 +346,7 @@ static void http2_tick(struct session *s, instant now) {
     settle(h);
 }
 
-/* ---- output ------------------------------------------------------------------------------------------------------------------------------------ */
-
-/* False: an extended CONNECT must wait for the peer's SETTINGS, which say whether it may be asked (RFC 8441 3). */
-static bool tunnel_may_ask(const struct http2 *h, const struct http2_leg *t, bool *never) {
-    *never = false;
-    if (!t->head->protocol.n) return true;
-    if (!h->settings_seen) return false;
-    *never = nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) != 1;
-    return !*never;
-}
-
-static bool has_body(const struct head *h) {
-    return h->body != BODY_NONE && !(h->body == BODY_LENGTH && h->length == 0);
-}
-
-/* True where it was submitted, or is over; false: it must wait. */
-static bool submit(struct http2 *h, struct http2_leg *t) {
-    bool never;
-    if (!tunnel_may_ask(h, t, &never)) {
-        if (!never) return false;
-        http2_leg_close(http2_leg_leg(t), &(struct fault){ .why = ENDING_NO_ROUTE, .status = 501, .unprocessed = true,
-                                                           .say = "the upstream takes no tunnel (extended CONNECT) over HTTP/2" });
-        return true;
-    }
-    char text[HTTP2_TEXT];
-    const struct head *from = t->head;
-    if (from->protocol.n) {
-        const struct field *key = head_find_name(from, STR("sec-websocket-key"), NULL);
-        t->tunnel = true;
-        if (key) t->ws_key = key->value;
-    }
-    size_t n = http2_head_write(h, t, from, text);
-    nghttp2_data_provider body = { .read_callback = on_read };
-    int32_t stream = nghttp2_submit_request(h->ng, NULL, h->nv, n, has_body(from) ? &body : NULL, http2_leg_leg(t));
-    list_del(&t->queued);
-    if (stream < 0) { /* ids are used up, or the session is closing */
-        h->retiring = true;
-        h->s->slots = 0;
-        http2_leg_close(http2_leg_leg(t), &(struct fault){ .why = ENDING_REFUSED_STREAM, .unprocessed = true, .say = nghttp2_strerror(stream) });
-        return true;
-    }
-    t->stream = stream;
-    http2_leg_leg(t)->id = (uint64_t)stream;
-    h->streams++;
-    return true;
-}
-
-/* Takes from nghttp2 until `until` gave out its head, or nothing is left or welcome. False: stop. */
-static bool take(struct http2 *h, struct out *o, const struct leg *until) {
-    while (room_of(o) && !(until && until->head_taken)) {
-        const uint8_t *p;
-        ssize_t n = nghttp2_session_mem_send(h->ng, &p);
-        if (n < 0) {
-            http2_fail(h, &(struct fault){ .why = peer_broke(h), .wire = NGHTTP2_INTERNAL_ERROR, .say = nghttp2_strerror((int)n) });
-            return false;
-        }
-        if (n == 0) break;
-        out_copy(o, p, (size_t)n);
-    }
-    return room_of(o) > 0;
-}
-
-static struct http2_leg *first_queued(struct http2 *h) {
-    return list_is_empty(&h->queue) ? NULL : LIST_OF(h->queue.next, struct http2_leg, queued);
-}
-
-/* One at a time, and taken at once: what has no room stays where it can be withdrawn. */
-static void send_requests(struct http2 *h, struct out *o) {
-    uint32_t most = nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    struct list waiting;
-    list_init(&waiting);
-    for (struct http2_leg *t; room_of(o) && h->streams < most && !h->failing && (t = first_queued(h));) {
-        struct leg *g = http2_leg_leg(t);
-        if (!submit(h, t)) {
-            list_del(&t->queued);
-            list_push(&waiting, &t->queued);
-        } else if (!leg_is_over(t)) {
-            take(h, o, g);
-        }
-    }
-    list_splice(&waiting, &h->queue);
-    list_splice(&h->queue, &waiting);
-}
+/* ---- output -------------------------------------------------------------------------------------------------------------------------- */
 
 static void http2_output(struct session *s, struct out *o, instant now) {
     struct http2 *h = http2_of(s);
@@ -611,8 +354,8 @@ static void http2_output(struct session *s, struct out *o, instant now) {
     h->out = o;
     s->wants_output = false;
     size_t before = o->bytes;
-    if (!h->dead && !h->goaway) send_requests(h, o);
-    take(h, o, NULL);
+    if (!h->dead && !h->goaway) http2_send_requests(h, o);
+    http2_take(h, o, NULL);
     if (o->bytes != before && !h->settings_acked && instant_is_never(h->settle_by)) h->settle_by = instant_add(now, h->conf->settings_timeout);
     h->out = NULL;
     settle(h);
@@ -634,26 +377,12 @@ static void http2_begin(struct session *s, struct leg *g) {
     http2_leg_link(http2_of(s), g, 0);
 }
 
-static void answer(struct http2 *h, struct leg *g, const struct head *from) {
-    struct http2_leg *t = http2_leg_of(g);
-    char text[HTTP2_TEXT];
-    size_t n = http2_head_write(h, t, from, text);
-    if (from->interim) {
-        nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, t->stream, NULL, h->nv, n, NULL);
-        return;
-    }
-    t->refusal = from->status >= 400;
-    bool body = has_body(from) && !t->head_request && from->status != 304;
-    nghttp2_data_provider provider = { .read_callback = on_read };
-    nghttp2_submit_response(h->ng, t->stream, h->nv, n, body ? &provider : NULL);
-}
-
 static void http2_send_head(struct leg *g, const struct head *from) {
     struct http2_leg *t = http2_leg_of(g);
-    if (leg_is_over(t)) return;
+    if (http2_leg_is_over(t)) return;
     struct http2 *h = t->h;
     if (h->s->role == CODEC_DOWN) {
-        answer(h, g, from);
+        http2_answer(h, g, from);
     } else {
         assert(!t->head);
         t->head = from;
@@ -664,7 +393,7 @@ static void http2_send_head(struct leg *g, const struct head *from) {
 
 static void http2_ready(struct leg *g) {
     struct http2_leg *t = http2_leg_of(g);
-    if (leg_is_over(t) || !t->deferred) return;
+    if (http2_leg_is_over(t) || !t->deferred) return;
     t->deferred = false;
     nghttp2_session_resume_data(t->h->ng, t->stream);
     t->h->s->wants_output = true;
@@ -672,20 +401,14 @@ static void http2_ready(struct leg *g) {
 
 static void http2_send_trailers(struct leg *g, const struct head *trailers) {
     struct http2_leg *t = http2_leg_of(g);
-    if (!leg_is_over(t)) t->trailers = trailers;
+    if (!http2_leg_is_over(t)) t->trailers = trailers;
 }
 
 static void http2_credit(struct leg *g, size_t n) {
     struct http2_leg *t = http2_leg_of(g);
-    if (leg_is_over(t) || !t->stream) return;
+    if (http2_leg_is_over(t) || !t->stream) return;
     nghttp2_session_consume_stream(t->h->ng, t->stream, n);
     if (nghttp2_session_want_write(t->h->ng)) t->h->s->wants_output = true;
-}
-
-/* Semantics 3 and 4: the upstream's own CANCEL, INTERNAL_ERROR and ENHANCE_YOUR_CALM pass; the rest is the table's. */
-static uint32_t code_for_client(enum ending why, uint32_t wire) {
-    bool passes = wire == NGHTTP2_CANCEL || wire == NGHTTP2_INTERNAL_ERROR || wire == NGHTTP2_ENHANCE_YOUR_CALM;
-    return why == ENDING_UPSTREAM_RESET && passes ? wire : ending_rows[why].reset;
 }
 
 static enum cancel_way cancel_down(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
@@ -694,23 +417,14 @@ static enum cancel_way cancel_down(struct leg *g, enum ending why, uint32_t wire
     if (want <= CANCEL_DRAIN) { /* the answer was given whole; the rest of the request is not wanted */
         t->end_then_reset = true;
         if (g->out == LEG_END) {
-            reset_behind_answer(h, t);
+            http2_reset_behind_answer(h, t);
             leg_close_later(t, NULL);
         }
         return CANCEL_DRAIN;
     }
-    nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, code_for_client(why, wire));
+    nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, http2_code_for_client(why, wire));
     leg_close_later(t, &(struct fault){ .why = why, .wire = wire });
     return want < CANCEL_BAND ? CANCEL_CLOSE : CANCEL_BAND;
-}
-
-static void tell_cancel(struct http2 *h, struct http2_leg *t) {
-    int32_t stream = t->stream;
-    if (!h->nlimbo && http2_bucket_take(&h->told, h->s->cancel_burst, h->s->cancel_every, h->now)) {
-        nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
-    } else {
-        limbo_add(h, stream);
-    }
 }
 
 static enum cancel_way cancel_up(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
@@ -722,12 +436,12 @@ static enum cancel_way cancel_up(struct leg *g, enum ending why, uint32_t wire, 
         return CANCEL_WITHDRAWN;
     }
     if (want >= CANCEL_BAND) {
-        tell_cancel(h, t);
+        http2_tell_cancel(h, t);
         leg_close_later(t, &(struct fault){ .why = why, .wire = wire });
         return CANCEL_BAND;
     }
     if (g->in == LEG_END) { /* nothing is left to drain, only our own upload to break off */
-        tell_cancel(h, t);
+        http2_tell_cancel(h, t);
         leg_close_later(t, NULL);
     }
     t->draining = true;
@@ -736,7 +450,7 @@ static enum cancel_way cancel_up(struct leg *g, enum ending why, uint32_t wire, 
 
 static enum cancel_way http2_cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
     struct http2_leg *t = http2_leg_of(g);
-    if (leg_is_over(t)) return CANCEL_NONE;
+    if (http2_leg_is_over(t)) return CANCEL_NONE;
     if (want == CANCEL_NONE && (t->h->s->role == CODEC_DOWN || g->head_taken)) return CANCEL_NONE; /* withdrawing beats all, also nothing */
     enum cancel_way way = t->h->s->role == CODEC_UP ? cancel_up(g, why, wire, want) : cancel_down(g, why, wire, want);
     t->h->s->wants_output = true;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP/2, private to its own files: what a session and a leg keep, and what the files ask of each other.
 //
-//   http2.c         the vtable: sessions, what is queued, what is written, budgets, the end of things
+//   http2.c         the vtable: sessions and legs, what every entry ends with
 //   http2_recv.c    nghttp2's callbacks while it reads: frames become events
+//   http2_send.c    heads are submitted, bodies pulled, frames written
+//   http2_resets.c  budgets of resets, and streams that wait for theirs
 //   http2_fields.c  a header block to a head and back; what RFC 9113 8.2 and 8.3 demand beyond what nghttp2 checks
 //   http2_tunnel.c  extended CONNECT (RFC 8441) to and from the neutral form, a GET that asks for `protocol`
 //
@@ -34,7 +36,7 @@ struct http2_gather { /* the one header block under way: blocks never interleave
     bool big;           /* past max_head: decoded on, kept no more */
     bool bad;           /* a field that nghttp2 found invalid */
 };
-struct http2_limbo { int32_t stream; instant since; }; /* its leg is over, its RST_STREAM waits */
+struct http2_limbo { int32_t stream; bool stamped; instant since; }; /* its leg is over, its RST_STREAM waits */
 
 struct http2 { /* a session's tail */
     nghttp2_session *ng;
@@ -100,14 +102,37 @@ void http2_leg_close(struct leg *g, const struct fault *f);
 void http2_leg_drained(struct leg *g);
 /* The session is lost by a fault of the peer: nghttp2 was told, the legs hear of it at the end of this entry. */
 void http2_fail(struct http2 *h, const struct fault *f);
-/* True where the bucket had a token; it is taken. burst 0: always. */
-bool http2_bucket_take(struct http2_bucket *b, uint64_t burst, span every, instant now);
-/* A client made us throw a stream away: counted against `resets`. */
-void http2_count_reset(struct http2 *h);
+static inline bool http2_leg_is_over(const struct http2_leg *t) { return !t->h || t->done; }
+/* Whose fault it is where the wire's rules are broken. */
+static inline enum ending http2_peer_broke(const struct http2 *h) { return h->s->role == CODEC_DOWN ? ENDING_CLIENT_ERROR : ENDING_UPSTREAM_ERROR; }
 
 /* ---- http2_recv.c ---------------------------------------------------------------------------------------------------------- */
 void http2_recv_callbacks(nghttp2_session_callbacks *cb);
 void http2_gather_clear(struct http2_gather *g);
+
+/* ---- http2_send.c ---------------------------------------------------------------------------------------------------------------- */
+void http2_send_callbacks(nghttp2_session_callbacks *cb);
+/* Down: queues an answer's head, interim or final. */
+void http2_answer(struct http2 *h, struct leg *g, const struct head *from);
+/* Up: submits and writes the heads that wait, as far as there is room and the peer has slots. */
+void http2_send_requests(struct http2 *h, struct out *o);
+bool http2_can_submit(const struct http2 *h); /* a head waits that could go now */
+/* Writes until `until` gave out its head (NULL: all), or there is no room. False: there is none, or nghttp2 failed. */
+bool http2_take(struct http2 *h, struct out *o, const struct leg *until);
+
+/* ---- http2_resets.c -------------------------------------------------------------------------------------------------------------- */
+/* A client made us throw a stream away: counted against `resets`. */
+void http2_count_reset(struct http2 *h);
+/* Up: RST_STREAM(CANCEL) now, or when the budget has a token. */
+void http2_tell_cancel(struct http2 *h, struct http2_leg *t);
+bool http2_may_tell(const struct http2 *h);
+/* Down: RST_STREAM(NO_ERROR) behind an answer that was complete before its request. */
+void http2_reset_behind_answer(struct http2 *h, const struct http2_leg *t);
+/* Down: the code of a RST_STREAM that cuts an answer. */
+uint32_t http2_code_for_client(enum ending why, uint32_t wire);
+void http2_limbo_serve(struct http2 *h);                  /* resets what is due */
+void http2_limbo_remove(struct http2 *h, int32_t stream); /* it closed by itself */
+instant http2_resets_wake(const struct http2 *h);
 
 /* ---- http2_fields.c ---------------------------------------------------------------------------------------------------------- */
 /* What was gathered, as a head in the arena. NULL, or what is wrong with it. request: a request's; else an answer's. tunnel: the answer to an

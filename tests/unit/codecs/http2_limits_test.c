@@ -290,6 +290,25 @@ static void a_connection_that_waits_too_long_for_its_budget_retires(void **state
     pair_close(&p);
 }
 
+/* A Q entry knows no time: what it leaves counts from this turn, not from when the session last heard something. */
+static void a_cancel_after_a_long_silence_waits_its_full_time(void **state) {
+    struct pair p;
+    (void)state;
+    pair_open(&p);
+    p.up.s->cancel_burst = 1;
+    p.up.s->cancel_every = span_s(60);
+    pair_begin(&p);
+    struct exchange *a = asked(&p.up, "GET", "/"), *b = asked(&p.up, "GET", "/");
+    talk(&p);
+    p.up.now = p.down.now = MS(50000);
+    cancel(a, ENDING_DEADLINE, 0, CANCEL_BAND);
+    cancel(b, ENDING_DEADLINE, 0, CANCEL_BAND);
+    talk(&p);
+    assert_true(p.up.s->reusable);
+    assert_int_equal(p.up.s->wake.ns, MS(52000).ns);
+    pair_close(&p);
+}
+
 static void a_stream_that_waits_for_its_reset_and_ends_needs_none(void **state) {
     struct pair p;
     (void)state;
@@ -477,6 +496,7 @@ int main(void) {
         cmocka_unit_test(a_client_over_its_streams_is_sent_away),
         cmocka_unit_test(resets_stay_within_the_budget_of_the_connection),
         cmocka_unit_test(a_connection_that_waits_too_long_for_its_budget_retires),
+        cmocka_unit_test(a_cancel_after_a_long_silence_waits_its_full_time),
         cmocka_unit_test(a_stream_that_waits_for_its_reset_and_ends_needs_none),
         cmocka_unit_test(rapid_resets_are_answered_with_enhance_your_calm),
         cmocka_unit_test(resets_at_the_rate_allowed_are_borne),
