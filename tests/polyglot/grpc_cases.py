@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each client and each server go through with each other, by the gateway. A case takes a Pairing; both ends are asserted."""
+import base64
+
+from peers import Call, expect, expect_between, fields, payload
+
+CANCELLED, DEADLINE_EXCEEDED, FAILED_PRECONDITION, UNIMPLEMENTED = 1, 4, 9, 12
+METHODS = ["unary", "client", "server", "bidi"]
+SOON = 1000   # ms in which a cancel must be seen, however busy the machine; what it took is noted
+LIMIT = 300   # ms: deadline.max of the policies "short" and "untold"
+EARLY = 400   # ms: deadline.reserve of the policy "early"
+
+# What a route with metadata x-policy is under; without it, what is built in.
+POLICIES = {
+    "default": {"deadline": {"default": "15s", "max": "60s"}},
+    "short": {"deadline": {"max": f"{LIMIT}ms"}},
+    "untold": {"deadline": {"max": f"{LIMIT}ms", "write": {"grpc": []}}},      # the gateway's deadline alone
+    "unread": {"deadline": {"read": [], "default": None, "write": {"grpc": []}}},  # the client's alone
+    "early": {"deadline": {"reserve": f"{EARLY}ms"}},                          # the server's passes first
+}
+
+
+class Pairing:
+    """One client, one server, and how they reach each other."""
+
+    def __init__(self, client, server, front, target, behind):
+        self.client, self.server, self.front, self.target, self.behind = client, server, front, target, behind
+        self.noticed = []  # ms from a cancel, or a deadline, to the server's handler
+
+    def call(self, method, policy="default", more=(), **command):
+        route = [("x-server", self.server.language), ("x-behind", self.behind), ("x-policy", policy)]
+        return Call(self.client, self.server, self.target, self.front == "tls", method, [*route, *more], **command)
+
+    def expect_cancelled(self, call, since):
+        """The handler saw it, and ended for it. `since`: when it should have heard, in ms."""
+        took = call.cancelled()["at"] - since
+        expect_between(took, -50, SOON, "ms until the handler saw its context cancelled")
+        expect(call.ended()["why"], "cancelled", "how the handler ended")
+        self.noticed.append(max(took, 0))
+
+
+def passes(p, method, sends, size, answers, answer_size):
+    """A call that goes well; every byte, both ways."""
+    call = p.call(method, sends=sends, size=size, ask={"answers": answers, "size": answer_size})
+    end = call.end()
+    expect((end.get("code", 0), end.get("message", "")), (0, ""), "status")
+    questions = sends if method in ("client", "bidi") else 1
+    total = {"unary": 1, "client": 1, "server": answers, "bidi": sends * answers}[method]
+    call.expect_sum(end, [payload(answer_size)] * total)
+    ended = call.ended()
+    expect(ended["why"], "done", "how the handler ended")
+    call.expect_sum(ended, [payload(size)] * questions)
+    return call
+
+
+def unary(p):
+    passes(p, "unary", 0, 50, 0, 100)
+
+
+def empty_messages(p):
+    passes(p, "unary", 0, 0, 0, 0)
+    passes(p, "bidi", 2, 0, 2, 0)
+
+
+def client_stream(p):
+    passes(p, "client", 10, 1000, 0, 77)
+
+
+def server_stream(p):
+    passes(p, "server", 0, 10, 10, 1000)
+
+
+def bidi_stream(p):
+    passes(p, "bidi", 5, 333, 2, 444)
+
+
+def large(p):
+    """4 MiB in a message, each way."""
+    passes(p, "unary", 0, 4 << 20, 0, 4 << 20)
+
+
+def large_streams(p):
+    passes(p, "client", 3, 4 << 20, 0, 10)
+    passes(p, "server", 0, 10, 3, 4 << 20)
+    passes(p, "bidi", 2, 1 << 20, 1, 1 << 20)
+
+
+def metadata_both_ways(p):
+    every = bytes(range(256))
+    sent = [("x-echo-text", 'a, b; c="d" %41 ~'), ("x-echo-some-bin", every), ("x-trail-text", "later"), ("x-trail-some-bin", every[::-1]),
+            ("x-echo-long", "z" * 3000), ("x-private", "for the server")]
+    for method in METHODS:
+        call = p.call(method, more=sent, sends=1, ask={"answers": 1, "size": 5})
+        end, begun = call.end(), fields(call.begun()["metadata"])
+        expect(end.get("code", 0), 0, f"status ({end.get('message')})")
+        head, trailers = fields(end.get("metadata")), fields(end.get("trailers"))
+        for key, value in sent:
+            expect(begun[key], [value], f"{key} at the server")
+            if key.startswith("x-echo-"):
+                expect(head[key], [value], f"{key} in the head at the client")
+            if key.startswith("x-trail-"):
+                expect(trailers[key], [value], f"{key} in the trailers at the client")
+        expect(begun["grpc-timeout"], [], "grpc-timeout that nobody asked for")
+
+
+def error_with_details(p):
+    message = "no: \u00fcn\u00efcode \u2603 100%, and\ttwo\r\nlines"
+    text = message.encode()
+    # google.rpc.Status{code 9, message, details: Any{"type.test/x", 64 bytes}}
+    inner = b"\x0a\x0btype.test/x" + b"\x12\x40" + bytes(range(192, 256))
+    details = b"\x08\x09" + b"\x12" + bytes([len(text)]) + text + b"\x1a" + bytes([len(inner)]) + inner
+    for method, answers in (("unary", 0), ("client", 0), ("server", 2), ("bidi", 1), ("server", 0)):
+        ask = {"answers": answers, "size": 5, "code": FAILED_PRECONDITION, "message": message, "details": base64.b64encode(details).decode()}
+        call = p.call(method, sends=1, ask=ask)
+        end = call.end()
+        expect((end.get("code"), end.get("message")), (FAILED_PRECONDITION, message), f"status of {method}")
+        expect(base64.b64decode(end.get("details", "")), details, f"details of {method}")
+        expect(end.get("received", 0), answers, f"answers before it, of {method}")
+        expect(call.ended()["why"], "failed", "how the handler ended")
+
+
+def each_code(p):
+    """Every status of gRPC arrives as it was sent."""
+    for code in range(1, 17):
+        end = p.call("unary", ask={"code": code, "message": f"status {code}"}).end()
+        expect((end.get("code"), end.get("message")), (code, f"status {code}"), "status")
+
+
+def deadline_told_shrinks(p):
+    call = p.call("unary", deadline=10000, ask={"size": 1})
+    expect(call.end().get("code", 0), 0, "status")
+    expect_between(call.begun()["left"], 9000, 9995, "ms that the server has of 10000")
+    call = p.call("unary", ask={"size": 1})
+    expect(call.end().get("code", 0), 0, "status")
+    expect(call.begun().get("left"), -1, "a deadline where the client has none")
+
+
+def deadline_at_the_client(p):
+    """The gateway knows of none: what ends the call is the client's RST_STREAM."""
+    for method in ("unary", "server"):
+        call = p.call(method, "unread", deadline=200, ask={"answers": 2, "size": 5, "hold": True})
+        end = call.end()
+        expect(end["code"], DEADLINE_EXCEEDED, f"status ({end.get('message')})")
+        expect(end.get("received", 0), 2 if method == "server" else 0, "answers before it")
+        expect_between(end["at"] - call.started()["at"], 190, 200 + SOON, "ms that the call took")
+        expect(call.begun()["left"], -1, "the server's own deadline")
+        p.expect_cancelled(call, end["at"])
+
+
+def deadline_at_the_gateway(p):
+    """The client's is far, the server knows of none: the gateway tells both. UNAVAILABLE would have it sent again."""
+    for method in METHODS:
+        call = p.call(method, "untold", deadline=20000, sends=1, ask={"answers": 2, "size": 5, "hold": True})
+        end = call.end()
+        expect(end["code"], DEADLINE_EXCEEDED, f"status of {method} ({end.get('message')})")
+        expect_between(end["at"] - call.started()["at"], LIMIT - 10, LIMIT + SOON, "ms that the call took")
+        expect(end.get("received", 0), 2 if method in ("server", "bidi") else 0, "answers before it")
+        expect(call.begun()["left"], -1, "the server's own deadline")
+        p.expect_cancelled(call, end["at"])
+
+
+def deadline_clamped_by_the_gateway(p):
+    """As above, and the server is told."""
+    for method in METHODS:
+        call = p.call(method, "short", deadline=20000, sends=1, ask={"answers": 2, "size": 5, "hold": True})
+        end = call.end()
+        expect(end["code"], DEADLINE_EXCEEDED, f"status of {method} ({end.get('message')})")
+        expect_between(end["at"] - call.started()["at"], LIMIT - 10, LIMIT + SOON, "ms that the call took")
+        expect_between(call.begun()["left"], LIMIT / 3, LIMIT - 5, "ms that the server has")
+        expect(call.ended()["why"], "cancelled", "how the handler ended")
+
+
+def deadline_at_the_server(p):
+    """The server is told much less than there is: its own status 4 arrives before anybody else's time is up."""
+    for method in METHODS:
+        sent = 200 + EARLY
+        call = p.call(method, "early", deadline=sent, sends=1, ask={"answers": 2, "size": 5, "hold": True})
+        end = call.end()
+        expect(end["code"], DEADLINE_EXCEEDED, f"status of {method} ({end.get('message')})")
+        expect_between(end["at"] - call.started()["at"], 100, sent - 50, "ms that the call took")
+        expect_between(call.begun()["left"], 20, 200, "ms that the server has")
+        expect(call.ended()["why"], "cancelled", "how the handler ended")
+
+
+def hardly_any_time(p):
+    """Less than the gateway wants to see left: answered at once, and the server never hears of it."""
+    call = p.call("unary", deadline=8, ask={"size": 1})
+    expect(call.end()["code"], DEADLINE_EXCEEDED, "status")
+    passes(p, "unary", 0, 1, 0, 1)
+    expect(p.server.has(call.id, "begun"), False, "the server was asked")
+
+
+def cancel_before_the_head(p):
+    call = p.call("unary", ask={"hold": True})
+    call.begun()
+    call.cancel()
+    expect(call.end()["code"], CANCELLED, "status")
+    p.expect_cancelled(call, p.client.wait(call.id, "cancelling")["at"])
+
+
+def cancel_mid_stream(p):
+    for method in ("client", "server", "bidi"):
+        call = p.call(method, sends=1, open=True, ask={"answers": 3, "size": 1000, "hold": True})
+        call.begun()
+        if method != "client":
+            call.message(3)
+        call.cancel()
+        end = call.end()
+        expect(end["code"], CANCELLED, f"status of {method}")
+        expect(end.get("received", 0), 0 if method == "client" else 3, "answers before it")
+        p.expect_cancelled(call, p.client.wait(call.id, "cancelling")["at"])
+
+
+def cancel_while_data_flows(p):
+    """Both sides' windows are full of a stream that nobody wants any more; the next calls do not miss them."""
+    for _ in range(3):
+        call = p.call("server", ask={"answers": 64, "size": 1 << 20})
+        call.message(2)
+        call.cancel()
+        expect(call.end()["code"], CANCELLED, "status")
+        p.expect_cancelled(call, p.client.wait(call.id, "cancelling")["at"])
+    passes(p, "server", 0, 10, 4, 1 << 20)
+
+
+def cancel_after_the_answer(p):
+    for method in METHODS:
+        call = passes(p, method, 1, 10, 2, 10)
+        call.cancel()
+        passes(p, "unary", 0, 10, 0, 10)
+        expect(p.server.has(call.id, "cancelled"), False, "a handler that was done saw a cancel")
+
+
+def many_at_once(p):
+    """A hundred calls on one connection, every other one cancelled: the rest does not notice."""
+    held, well = [], []
+    for _ in range(50):
+        held.append(p.call("unary", ask={"hold": True}))
+        well.append(p.call("bidi", sends=2, size=100, ask={"answers": 2, "size": 2000}))
+    for call in held:
+        call.begun()
+        call.cancel()
+    for call in well:
+        end = call.end()
+        expect(end.get("code", 0), 0, f"status ({end.get('message')})")
+        call.expect_sum(end, [payload(2000)] * 4)
+    for call in held:
+        expect(call.end()["code"], CANCELLED, "status")
+        p.expect_cancelled(call, p.client.wait(call.id, "cancelling")["at"])
+
+
+CASES = [unary, empty_messages, client_stream, server_stream, bidi_stream, large, large_streams, metadata_both_ways, error_with_details, each_code,
+         deadline_told_shrinks, deadline_at_the_client, deadline_at_the_gateway, deadline_clamped_by_the_gateway, deadline_at_the_server,
+         hardly_any_time, cancel_before_the_head, cancel_mid_stream, cancel_while_data_flows, cancel_after_the_answer, many_at_once]
+INTEROP = ["empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream", "custom_metadata",
+           "status_code_and_message", "special_status_message", "unimplemented_method", "unimplemented_service", "cancel_after_begin",
+           "cancel_after_first_response", "timeout_on_sleeping_server"]
+CANCELS = {"cancel_after_first_response"}  # the server's handler must hear of it
+
+
+def interop(p, name):
+    """One of gRPC's interoperability cases; the client's program has the assertions."""
+    call = p.call("interop", interop=name)
+    expect(call.passed().get("message", ""), "", name)
+    if name in CANCELS:
+        expect(call.ended()["why"], "cancelled", "how the handler ended")
