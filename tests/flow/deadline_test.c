@@ -106,13 +106,9 @@ static void the_time_of_the_upload_counts_for_a_deadline_that_the_client_set(voi
     at(100 * MS);
     assert_answer(c, 504);
     assert_reset(u);
-    assert_open(c);
-    client_sends(c, "67890"); /* the rest of a short upload is read, and its connection kept */
+    client_sends(c, "67890"); /* the rest of a short upload is read, so that the answer survives */
+    assert_closed(c);
     assert_ended_at("deadline", "close");
-    client_sends(c, GET());
-    upstream_sends(upstream(), ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
 }
 static void time_in_our_own_queue_counts(void **state) {
     (void)state;
