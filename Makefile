@@ -47,6 +47,7 @@ OBJ_policies := $(call objs,policies) $(OBJ_codecs)
 OBJ_proxy := $(filter-out $(B)/proxy/main.o,$(call objs,proxy)) $(OBJ_policies)
 
 all: build/curfew
+	@:
 
 # ---- the program
 $(B)/curfew: $(OBJ_proxy) $(B)/proxy/main.o
@@ -128,8 +129,15 @@ coverage: need-test
 	@find build/cov -name '*.gcda' -delete
 	@tests/run --flavour cov --no-fuzz; code=$$?; tests/coverage build/cov; exit $$code
 
+# tests/bench/NAME.c becomes build/bench/NAME; bench.c is what they share.
+BENCHES := $(patsubst tests/bench/%.c,build/bench/%,$(filter-out tests/bench/bench.c,$(wildcard tests/bench/*.c)))
+$(BENCHES): build/bench/%: $(B)/tests/bench/%.o $(patsubst %.c,$(B)/%.o,$(wildcard tests/bench/bench.c)) $(OBJ_proxy)
+	@mkdir -p $(@D)
+	@echo "  link $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS) $(LIBS)
+benches: $(BENCHES)
 bench: need-bench
-	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all benches
 	@tests/bench/run
 
 # Clients and servers in other languages against the gateway; needs their toolchains, so it is no part of `test`.
@@ -154,5 +162,5 @@ clean:
 
 .PRECIOUS: $(B)/%.o
 FORCE:
-.PHONY: all program tests test fuzz fuzzers demo lint coverage bench test-polyglot install clean FORCE $(foreach f,$(FLOORS),unit-$(f))
+.PHONY: all program tests test fuzz fuzzers demo lint coverage bench benches test-polyglot install clean FORCE $(foreach f,$(FLOORS),unit-$(f))
 -include $(shell find build -name '*.d' 2>/dev/null)
