@@ -396,6 +396,28 @@ static void a_trusted_peer_may_reset_what_it_likes(void **state) {
     side_close(&d);
 }
 
+/* Trap T10: a gRPC client ends its side so, behind trailers that came before its END_STREAM. */
+static void resets_behind_our_answers_are_no_attack(void **state) {
+    struct side d;
+    (void)state;
+    struct script *t = script_to(&d, CODEC_DOWN);
+    d.conf.resets = (struct http2_budget){ 5, { 1, { NS_PER_S } } };
+    script_begin(t, &d);
+    for (unsigned i = 0; i < 50; i++) {
+        GET(t, (int32_t)(2 * i + 1), false);
+        script_send(t, &d);
+        answer_plain(latest(&d), 200);
+        side_flush(&d);
+        script_word(t, NGHTTP2_RST_STREAM, (int32_t)(2 * i + 1), NGHTTP2_NO_ERROR);
+        script_send(t, &d);
+        assert_ended_well(latest(&d));
+        side_forget(&d);
+    }
+    assert_int_equal(d.faults, 0);
+    script_free(t);
+    side_close(&d);
+}
+
 /* A client can make us reset instead (CVE-2025-8671): that counts alike. */
 static void resets_that_a_client_provokes_count_too(void **state) {
     struct side d;
@@ -501,6 +523,7 @@ int main(void) {
         cmocka_unit_test(rapid_resets_are_answered_with_enhance_your_calm),
         cmocka_unit_test(resets_at_the_rate_allowed_are_borne),
         cmocka_unit_test(a_trusted_peer_may_reset_what_it_likes),
+        cmocka_unit_test(resets_behind_our_answers_are_no_attack),
         cmocka_unit_test(resets_that_a_client_provokes_count_too),
         cmocka_unit_test(a_silent_upstream_is_asked_and_lost),
         cmocka_unit_test(a_peer_that_acknowledges_no_settings_is_lost),
