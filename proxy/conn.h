@@ -48,6 +48,7 @@ struct conn {
     bool urgent;                        /* a cancel is to be written, or the peer left: it waits for no beat */
     bool half_closed;                   /* our FIN was sent */
     bool gone_said;
+    bool fault_told;                    /* down: the last leg heard of the peer's fault, and its exchange logs it */
     bool unread;                        /* closing with input that nobody will read: linger */
     struct tls *tls;                    /* owned; NULL: cleartext */
     const struct codec_events *ev;      /* for the session once it is known */

@@ -28,6 +28,7 @@ static struct leg *on_open(struct session *s) {
     x->to_head.fire = on_to_head;
     x->idle.fire = on_idle;
     list_init(&x->attempts);
+    list_init(&x->calls);
     body_init(&x->up, &w->chunks);
     body_init(&x->down, &w->chunks);
     context_begin(&w->contexts, &x->context, w->now);
@@ -94,15 +95,23 @@ static struct patience patience_of(const struct exchange *x) {
     bool waits = x->answered == ANSWERED_HEAD || (a && a->conn && body_waiting(&x->up, a->offset) > 0) || span_is_forever(x->to_head_left);
     return (struct patience){ waits ? x->verdict.idle : SPAN_FOREVER, ENDING_UPSTREAM_IDLE, "no byte of a body moved in time" };
 }
+/* What a connection still has to write moves without the exchange: a slow peer is not a stalled one (trap T6). */
+static instant later_move(instant moved, const struct conn *c) {
+    return c && !buffer_is_empty(&c->backlog) && instant_before(moved, c->moved) ? c->moved : moved;
+}
 static void on_idle(struct timer *t, instant now) {
     struct exchange *x = CONTAINER_OF(t, struct exchange, idle);
-    if (context_is_ended(&x->context) || x->answered == ANSWERED_WHOLE) { /* its afterlife: what was to be delivered, or discarded */
+    if (context_is_ended(&x->context)) { /* its afterlife: what was to be delivered, or discarded */
         leg_cancel(&x->leg, x->context.ending, x->context.wire, CANCEL_BAND);
+        return;
+    }
+    if (x->answered == ANSWERED_WHOLE && body_waiting(&x->down, x->down_offset) == 0) { /* the rest of an upload that nobody wants */
+        if (!x->up.complete) leg_cancel(&x->leg, ENDING_COMPLETED, 0, CANCEL_DRAIN);
         return;
     }
     struct patience p = patience_of(x);
     if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce) p.limit = SPAN_FOREVER;
-    instant due = instant_add(x->moved, p.limit);
+    instant due = instant_add(later_move(later_move(x->moved, x->conn), x->attempt ? x->attempt->conn : NULL), p.limit);
     if (instant_before(now, due)) {
         wheel_arm(&x->w->wheel, t, instant_min(due, instant_add(now, shortest_patience(x))));
         return;
@@ -193,15 +202,18 @@ static void on_ended(struct hook *h, const struct context *c, enum ending why) {
         metrics_lateness(&x->w->metrics, instant_until(x->context.deadline, x->w->now));
     }
     body_clear(&x->up);
-    if (x->leg.session && why != ENDING_COMPLETED && x->answered != ANSWERED_WHOLE) {
+    if (x->leg.session && why != ENDING_COMPLETED && (x->answered != ANSWERED_WHOLE || why == ENDING_CLIENT_STALLED)) {
         if (ending_rows[why].http > ENDING_CUT && x->rpc) answer_ending(x, why);
         else leg_cancel(&x->leg, why, x->context.wire, CANCEL_BAND);
+    }
+    if (x->leg.session && x->answered == ANSWERED_WHOLE) { /* its afterlife: an answer on its way to a client that is slow to take it */
+        wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.write));
     }
     exchange_settle(x);
 }
 void exchange_settle(struct exchange *x) {
     if (x->step == STEP_finish || !context_is_ended(&x->context) || list_is_linked(&x->on_end.node) || x->leg.session ||
-        !list_is_empty(&x->attempts)) {
+        !list_is_empty(&x->attempts) || !list_is_empty(&x->calls)) {
         return;
     }
     x->step = STEP_finish;
@@ -267,6 +279,7 @@ static void on_half_close(struct leg *g) {
 }
 static void on_closed(struct leg *g, const struct fault *f) {
     struct exchange *x = exchange_of(g);
+    x->conn->fault_told = f && (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT);
     leg_leave(g);
     x->conn = NULL;
     if (f) {
@@ -305,7 +318,7 @@ static void on_goaway(struct session *s, const struct fault *f) { (void)s, (void
 static void on_fault(struct session *s, const struct fault *f) {
     struct conn *c = conn_of(s);
     c->unread = true;
-    if (s->live == 0 && (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT)) exchange_log_refused(c, f);
+    if (s->live == 0 && !c->fault_told && (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT)) exchange_log_refused(c, f);
     log_debug("client", "%s", f->say ? f->say : ending_name(f->why));
 }
 /* A deadline, or a field of the context: no peer may have it dropped on its way (trap T25). */

@@ -91,7 +91,7 @@ static void client_timeout_of_a_head_is_answered_408(void **state) {
     assert_silent(c);
     at(15 * SECONDS);
     assert_answer(c, 408);
-    assert_closed(c);
+    assert_true(is_over(c));
     assert_ended("client_timeout");
     assert_nobody_called();
 }
@@ -187,8 +187,9 @@ static void client_error_in_a_body_drops_the_upstream_in_the_turn(void **state) 
     assert_reset(u);
     assert_closed_in_the_turn(u);
     assert_answer(c, 400);
-    assert_ended_at("client_error", "close");
+    assert_ended_at("client_error", "close"); /* one line, and counted once */
     assert_logged("status", "400");
+    assert_int_equal(ended(ENDING_CLIENT_ERROR), 1);
 }
 static void client_context_when_a_deadline_is_refused(void **state) {
     (void)state;

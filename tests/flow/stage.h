@@ -257,6 +257,7 @@ static inline void settle(void) {
 static inline void at(int64_t ns) {
     unsigned n = 0;
     assert_true(ns >= world.now);
+    settle();
     for (;;) {
         instant next = wheel_next(&world.w.wheel);
         if (instant_is_never(next) || next.ns - BEGIN > ns) break;
