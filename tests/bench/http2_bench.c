@@ -120,7 +120,10 @@ static bool carry(struct side *from, struct side *to) {
     return n > 0;
 }
 static void talk(void) {
-    while (carry(&up, &down) | carry(&down, &up)) continue;
+    for (bool more = true; more;) {
+        more = carry(&up, &down);
+        if (carry(&down, &up)) more = true;
+    }
 }
 
 static struct exchange *ask(size_t body) {

@@ -313,7 +313,10 @@ static inline bool carry(struct side *from, struct side *to) {
     return true;
 }
 static inline void talk(struct pair *p) {
-    while (carry(&p->up, &p->down) | carry(&p->down, &p->up)) continue;
+    for (bool more = true; more;) {
+        more = carry(&p->up, &p->down);
+        if (carry(&p->down, &p->up)) more = true;
+    }
 }
 static inline void pair_at(struct pair *p, instant t) {
     p->up.now = p->down.now = t;
