@@ -57,11 +57,22 @@ static bool parse_grpc(struct conf *c, const struct conf_node *n, const struct c
     return true;
 }
 
+/* Only what was said: the ending's own status gives way to the one that a fault says better. */
+static void print_http(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct answer_row *row = (const void *)((const char *)at - f->offset);
+    if (row->http_given) fprintf(w->to, " %u\n", row->http);
+}
+
+static void print_grpc(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct answer_row *row = (const void *)((const char *)at - f->offset);
+    if (row->grpc_given) fprintf(w->to, " %s\n", grpc_status_name(row->grpc));
+}
+
 #define ROW_FIELDS(retry)                                                                                                             \
-    { .name = "http", .type = CONF_CUSTOM, .offset = offsetof(struct answer_row, http), .parse = parse_http,                          \
+    { .name = "http", .type = CONF_CUSTOM, .offset = offsetof(struct answer_row, http), .parse = parse_http, .print = print_http,      \
       .shape = "{\"type\":\"integer\",\"minimum\":400,\"maximum\":599}",                                                              \
       .help = "HTTP status of the answer, 400 to 599; left out, the ending's own, or the one that the fault says better (413, 431)" }, \
-    { .name = "grpc", .type = CONF_CUSTOM, .offset = offsetof(struct answer_row, grpc), .parse = parse_grpc,                          \
+    { .name = "grpc", .type = CONF_CUSTOM, .offset = offsetof(struct answer_row, grpc), .parse = parse_grpc, .print = print_grpc,      \
       .shape = "{\"type\":[\"string\",\"integer\"]}",                                                                                 \
       .help = "gRPC status, by name (UNAVAILABLE) or number; gRPC-Web and Connect clients get the same; left out, the ending's own" }, \
     { .name = "retry_after", .type = CONF_DURATION, .offset = offsetof(struct answer_row, retry_after), .def = (retry),               \

@@ -105,6 +105,13 @@ static bool parse_absent_codec(struct conf *c, const struct conf_node *n, const 
     return parse_rungs(c, n, NULL, &(struct ladder){ 0 });
 }
 
+static void print_ladder(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct ladder *l = at;
+    (void)f;
+    for (unsigned i = 0; i < l->n; i++) fprintf(w->to, "%s%s", i ? ", " : " [ ", rung_names[l->rung[i]]);
+    if (l->n) fputs(" ]\n", w->to);
+}
+
 static const char *default_of(const struct codec *codec) {
     static const char *const lists[] = { [RUNG_RESET] = "[ reset ]", [RUNG_CALL] = "[ call ]", [RUNG_CLOSE] = "[ close ]",
         [RUNG_DRAIN] = "[ drain ]", [RUNG_NONE] = "[ none ]" };
@@ -120,7 +127,7 @@ static const char ladder_help[] =
 static struct conf_field ladder_row(const char *name, const struct codec *codec) {
     return (struct conf_field){ .name = name, .type = CONF_CUSTOM, .shape = ladder_shape, .help = ladder_help,
         .offset = codec ? offsetof(struct cancel_policy, ladder) + codec_index(codec) * sizeof(struct ladder) : 0,
-        .parse = codec ? parse_ladder : parse_absent_codec, .def = codec ? default_of(codec) : NULL };
+        .parse = codec ? parse_ladder : parse_absent_codec, .print = codec ? print_ladder : NULL, .def = codec ? default_of(codec) : NULL };
 }
 
 /* Built at each load's first question rather than before main, where codecs may not have been gathered. Loads are one thread's at a time. */
@@ -138,79 +145,6 @@ static const struct conf_field *ladder_field(size_t i) {
     }
     return i < nrows ? &rows[i] : NULL;
 }
-
-/* ---- the side-channel call: checked and kept until its hook exists -------------------------------------------------------------- */
-
-/* What a template may name: {request.path.NAME}, a capture of the route, and {request.header.NAME}. NULL: good. */
-static const char *template_fault(struct str s) {
-    while (s.n) {
-        size_t open = str_index(s, '{'), close = str_index(s, '}');
-        if (open == s.n) return close == s.n ? NULL : "a } without its {";
-        if (close == s.n || close < open) return "braces that do not match";
-        struct str inside = { s.p + open + 1, close - open - 1 };
-        bool path = str_starts(inside, STR("request.path.")), header = str_starts(inside, STR("request.header."));
-        if (!path && !header) return "a name that is neither {request.path.NAME} nor {request.header.NAME}";
-        if (!is_token(str_from(inside, path ? 13 : 15))) return "a {request…} without a name";
-        s = str_from(s, close + 1);
-    }
-    return NULL;
-}
-
-static bool parse_call_headers(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at) {
-    (void)f;
-    if (!check_map(c, n, "names of headers and their values")) return false;
-    size_t before = c->errors;
-    for (size_t i = 0; i < n->n; i++) {
-        check_free_name(c, n->keys[i]);
-        if (!check_field_value(c, n->items[i])) continue;
-        const char *fault = template_fault(n->items[i]->text);
-        if (fault) conf_error(c, n->items[i]->pos, NULL, "the value has %s", fault);
-    }
-    *(const struct conf_node **)at = n;
-    return c->errors == before;
-}
-
-static bool is_printable_path(struct str s) {
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f || s.p[i] == '#') return false;
-    return s.n && s.p[0] == '/';
-}
-
-static void check_call(struct conf *c, const struct conf_node *n, void *at) {
-    const struct call_policy *call = at;
-    if (!n) return;
-    if (!is_token(call->method)) conf_error(c, conf_pos_of(n, "method"), NULL, "\"%.*s\" is no method", STR_ARG(call->method));
-    if (call->path.n && !is_printable_path(call->path))
-        conf_error(c, conf_pos_of(n, "path"), NULL, "the path begins with / and has neither blanks nor #");
-    const char *fault = template_fault(call->path);
-    if (fault) conf_error(c, conf_pos_of(n, "path"), NULL, "the path has %s", fault);
-    for (size_t i = 0; i < call->endings.n; i++) {
-        enum ending e = check_ending(c, call->endings.v[i].at);
-        if (e != ENDING_NONE && ending_rows[e].upstream != ENDING_UP_CANCEL)
-            conf_error(c, call->endings.v[i].at->pos, NULL, "after %s there is nothing to cancel", ending_name(e));
-    }
-}
-
-static const struct conf_field call_fields[] = {
-    { .name = "upstream", .type = CONF_REF, .offset = offsetof(struct call_policy, upstream),
-      .help = "the upstream that is called; left out: the one that has the request" },
-    { .name = "method", .type = CONF_STRING, .offset = offsetof(struct call_policy, method), .def = "POST", .help = "its method" },
-    { .name = "path", .type = CONF_STRING, .offset = offsetof(struct call_policy, path), .required = true,
-      .help = "its path; {request.path.NAME} is a capture of the route, {request.header.NAME} a header of the request; values are "
-              "percent-encoded a segment, and an empty one fails the call" },
-    { .name = "headers", .type = CONF_CUSTOM, .offset = offsetof(struct call_policy, headers), .parse = parse_call_headers,
-      .shape = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}", .help = "its headers; values may hold names as the path's" },
-    { .name = "body", .type = CONF_STRING, .offset = offsetof(struct call_policy, body), .help = "its body, as it stands; left out: none" },
-    { .name = "timeout", .type = CONF_DURATION, .offset = offsetof(struct call_policy, timeout), .def = "1s", .min = NS_PER_MS,
-      .max = 60 * NS_PER_S, .help = "how long the call may take" },
-    { .name = "rate", .type = CONF_RATE, .offset = offsetof(struct call_policy, rate), .def = "50/s",
-      .help = "calls in that time, at most; past it the next way of the ladder is taken" },
-    { .name = "endings", .type = CONF_REFS, .offset = offsetof(struct call_policy, endings),
-      .help = "endings after which the call is made; left out: all that cancel" },
-    { 0 }
-};
-static const struct conf_table call_table = { .name = "call", .size = sizeof(struct call_policy), .fields = call_fields, .check = check_call,
-    .help = "A request of its own that tells the upstream to cancel, for servers that never notice a closed connection." };
 
 /* ---- the table -------------------------------------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #define CURFEW_POLICIES_CANCEL_H
 #include "codecs/codec.h"
 #include "conf/conf.h"
+#include "policies/call.h"
 
 enum client_gone { GONE_CANCEL, GONE_DRAIN, GONE_IGNORE };
 enum half_close { HALF_AUTO, HALF_ABORT, HALF_TOLERATE };
@@ -14,14 +15,6 @@ struct ladder { uint8_t rung[RUNGS_MAX]; uint8_t n; };
 enum cancel_level { LEVEL_NOT_NEEDED, LEVEL_NONE, LEVEL_TTL, LEVEL_DRAIN, LEVEL_CLOSE, LEVEL_SIDE_CHANNEL, LEVEL_NATIVE, LEVEL_WITHDRAWN, LEVELS };
 const char *cancel_level_name(enum cancel_level l); /* "", "none", "ttl", "drain", "close", "side_channel", "native", "withdrawn" */
 
-struct call_policy { /* the side-channel call: checked and stored until its hook exists */
-    struct conf_ref upstream;
-    struct str method, path, body;
-    const struct conf_node *headers;
-    span timeout;
-    struct conf_rate rate;
-    struct conf_refs endings;
-};
 struct cancel_policy {
     uint8_t client_gone, half_close;   /* enums above */
     struct ladder ladder[CODECS_MAX];  /* by codec_index: the key is the codec's name */

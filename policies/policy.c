@@ -102,7 +102,7 @@ static void drop_repeats(struct conf *c, size_t first, size_t from) {
 
 static struct policy *load_one(struct conf *c, const struct conf_node *n, const struct dialect_set *dialects, const struct conf_map *listeners) {
     struct policy *p = ARENA_NEW(&c->arena, struct policy);
-    if (!conf_load(c, n, &policy_table, p)) return p;
+    conf_load(c, n, &policy_table, p); /* names are looked up after a fault, too: one run shows all */
     deadline_resolve(c, &p->deadline, dialects);
     fields_resolve(c, &p->context, listeners);
     return p;

@@ -30,6 +30,18 @@ static bool parse_when(struct conf *c, const struct conf_node *n, const struct c
 }
 _Static_assert(ENDINGS <= 64, "an ending is a bit of `when`");
 
+static void print_when(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    uint64_t mask = *(const uint64_t *)at;
+    const char *before = " [ ";
+    (void)f;
+    for (enum ending e = ENDING_NONE + 1; e < ENDINGS; e++) {
+        if (!(mask >> e & 1)) continue;
+        fprintf(w->to, "%s%s", before, ending_name(e));
+        before = ", ";
+    }
+    fputs(mask ? " ]\n" : " []\n", w->to);
+}
+
 static void check_retry(struct conf *c, const struct conf_node *n, void *at) {
     (void)n;
     const struct retry_policy *p = at;
@@ -41,7 +53,7 @@ static void check_retry(struct conf *c, const struct conf_node *n, void *at) {
 static const struct conf_field retry_fields[] = {
     { .name = "retries", .type = CONF_INT, .offset = offsetof(struct retry_policy, retries), .def = "1", .min = 0, .max = 10,
       .help = "how many further attempts a request may have; 0: none" },
-    { .name = "when", .type = CONF_CUSTOM, .offset = offsetof(struct retry_policy, when), .parse = parse_when,
+    { .name = "when", .type = CONF_CUSTOM, .offset = offsetof(struct retry_policy, when), .parse = parse_when, .print = print_when,
       .def = "[ refused_stream, connect_failure, connect_timeout ]", .shape = "{\"type\":[\"array\",\"string\"],\"items\":{\"type\":\"string\"}}",
       .help = "outcomes that are tried again; after those of the default list the upstream cannot have run the request, after try_timeout and "
               "upstream_* it may have, so that these apply to `methods` only" },

@@ -210,6 +210,23 @@ static bool parse_conditions(struct conf *c, const struct conf_node *n, const st
     return c->errors == before;
 }
 
+static void print_conditions(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    static const char *const words[] = { [CONDITION_EXACT] = "exact", [CONDITION_PREFIX] = "prefix", [CONDITION_AT_LEAST] = "at_least",
+        [CONDITION_PRESENT] = "present: true", [CONDITION_ABSENT] = "present: false" };
+    const struct header_conditions *all = at;
+    (void)f;
+    for (size_t i = 0; i < all->n; i++) {
+        const struct header_condition *k = &all->v[i];
+        bool has_value = k->kind != CONDITION_PRESENT && k->kind != CONDITION_ABSENT;
+        fputs(i ? ", " : " { ", w->to);
+        conf_write_key(w->to, k->name);
+        fprintf(w->to, " { %s", words[k->kind]);
+        if (has_value) fputs(": ", w->to), conf_write_text(w->to, k->value);
+        fputs(" }", w->to);
+    }
+    if (all->n) fputs(" }\n", w->to);
+}
+
 /* ---- match ------------------------------------------------------------------------------------------------------------------------ */
 
 static void check_methods(struct conf *c, const struct conf_refs *methods) {
@@ -244,6 +261,7 @@ static const struct conf_field match_fields[] = {
     { .name = "method", .type = CONF_REFS, .offset = offsetof(struct route_matcher, method),
       .help = "HTTP methods, compared as they are (GET does not stand for HEAD); left out: any" },
     { .name = "header", .type = CONF_CUSTOM, .offset = offsetof(struct route_matcher, header), .parse = parse_conditions,
+      .print = print_conditions,
       .shape = "{\"type\":\"object\",\"additionalProperties\":{\"anyOf\":[{\"type\":[\"string\",\"number\",\"boolean\"]},{\"type\":\"object\","
                "\"properties\":{\"exact\":{\"type\":\"string\"},\"prefix\":{\"type\":\"string\"},\"at_least\":{\"type\":[\"string\",\"number\"]},"
                "\"present\":{\"type\":\"boolean\"}},\"additionalProperties\":false,\"minProperties\":1,\"maxProperties\":1}]}}",
@@ -297,6 +315,35 @@ static bool parse_remove(struct conf *c, const struct conf_node *n, const struct
     return c->errors == before;
 }
 
+static void print_edits(struct conf_writer *w, const struct header_edit *v, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        fputs(i ? ", " : " { ", w->to);
+        conf_write_key(w->to, v[i].name);
+        fputc(' ', w->to);
+        conf_write_text(w->to, v[i].value);
+    }
+    if (n) fputs(" }\n", w->to);
+}
+
+static void print_set(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct header_edits *e = (const void *)((const char *)at - f->offset);
+    print_edits(w, e->set, e->nset);
+}
+
+static void print_add(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct header_edits *e = (const void *)((const char *)at - f->offset);
+    print_edits(w, e->add, e->nadd);
+}
+
+static void print_remove(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct header_edits *e = (const void *)((const char *)at - f->offset);
+    for (size_t i = 0; i < e->nremove; i++) {
+        fputs(i ? ", " : " [ ", w->to);
+        conf_write_text(w->to, e->remove[i]);
+    }
+    if (e->nremove) fputs(" ]\n", w->to);
+}
+
 static void check_edits(struct conf *c, const struct conf_node *n, void *at) {
     const struct header_edits *e = at;
     for (size_t i = 0; i < e->nremove; i++)
@@ -308,12 +355,12 @@ static void check_edits(struct conf *c, const struct conf_node *n, void *at) {
 
 static const char edits_shape[] = "{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}";
 static const struct conf_field edits_fields[] = {
-    { .name = "remove", .type = CONF_CUSTOM, .offset = offsetof(struct header_edits, remove), .parse = parse_remove,
+    { .name = "remove", .type = CONF_CUSTOM, .offset = offsetof(struct header_edits, remove), .parse = parse_remove, .print = print_remove,
       .shape = "{\"type\":[\"array\",\"string\"],\"items\":{\"type\":\"string\"}}",
       .help = "headers that are taken away, before the others are put in" },
-    { .name = "set", .type = CONF_CUSTOM, .offset = offsetof(struct header_edits, set), .parse = parse_set, .shape = edits_shape,
+    { .name = "set", .type = CONF_CUSTOM, .offset = offsetof(struct header_edits, set), .parse = parse_set, .print = print_set, .shape = edits_shape,
       .help = "headers by name that replace those of the same name" },
-    { .name = "add", .type = CONF_CUSTOM, .offset = offsetof(struct header_edits, add), .parse = parse_add, .shape = edits_shape,
+    { .name = "add", .type = CONF_CUSTOM, .offset = offsetof(struct header_edits, add), .parse = parse_add, .print = print_add, .shape = edits_shape,
       .help = "headers by name that stand beside those of the same name" },
     { 0 }
 };
@@ -352,6 +399,17 @@ static bool parse_weights(struct conf *c, const struct conf_node *n, const struc
         good = false;
     }
     return good;
+}
+
+static void print_weights(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct conf_map *m = at;
+    (void)f;
+    for (size_t i = 0; i < m->n; i++) {
+        fputs(i ? ", " : " { ", w->to);
+        conf_write_key(w->to, m->names[i].name);
+        fprintf(w->to, " %lld", (long long)CONF_AT(*m, const struct route_weight, i)->weight);
+    }
+    if (m->n) fputs(" }\n", w->to);
 }
 
 static void check_rewrite(struct conf *c, const struct conf_node *n, void *at) {
@@ -434,10 +492,10 @@ static void check_route(struct conf *c, const struct conf_node *n, void *at) {
         conf_error(c, n->pos, NULL, ways ? "a route has only one of upstream, upstreams, respond and redirect"
                                          : "the route leads nowhere: it has one of upstream, upstreams, respond and redirect");
     r->upstream_index = SIZE_MAX;
-    static const char *const upstreams_keys[] = { "rewrite", "host" };
-    for (size_t i = 0; i < COUNT(upstreams_keys) && ways == 1 && (r->answer || r->redirect); i++)
-        if (conf_get(n, str_of(upstreams_keys[i])))
-            conf_warn(c, conf_pos_of(n, upstreams_keys[i]), NULL, "%s has no effect: the route asks no upstream", upstreams_keys[i]);
+    const struct { const char *key; bool said; } upstreams_own[] = { { "rewrite", r->rewrite.prefix.at }, { "host", r->host != HOST_PRESERVE } };
+    for (size_t i = 0; i < COUNT(upstreams_own) && ways == 1 && (r->answer || r->redirect); i++)
+        if (upstreams_own[i].said)
+            conf_warn(c, conf_pos_of(n, upstreams_own[i].key), NULL, "%s has no effect: the route asks no upstream", upstreams_own[i].key);
 }
 
 static const struct conf_word host_words[] = {
@@ -452,6 +510,7 @@ static const struct conf_field route_fields[] = {
       .help = "which requests take the route; {}: all" },
     { .name = "upstream", .type = CONF_REF, .offset = offsetof(struct route, upstream), .help = "where they go" },
     { .name = "upstreams", .type = CONF_CUSTOM, .offset = offsetof(struct route, upstreams), .parse = parse_weights,
+      .print = print_weights,
       .shape = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\",\"minimum\":0}}",
       .help = "where they go, by weight: orders: 95, reports: 5" },
     { .name = "respond", .type = CONF_POINTER, .offset = offsetof(struct route, answer), .table = &respond_table,

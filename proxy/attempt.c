@@ -2,7 +2,7 @@
 // One try at an upstream: it waits for a place, sends the head with what is left, moves the request's body up, and passes the answer on. When its
 // context ends it is told by the policy's ladder; when it fails, the retry policy decides whether another follows or the exchange ends with its
 // outcome. Outcomes rise here and nowhere else.
-#include "proxy/exchange.h"
+#include "proxy/call.h"
 #include "proxy/listener.h"
 #include <arpa/inet.h>
 #include <assert.h>
@@ -92,6 +92,10 @@ static enum cancel_level climb(struct attempt *a, enum ending why) {
     for (size_t i = 0; i < l.n; i++) {
         enum cancel_way want = cancel_way_of(l.rung[i]);
         if (l.rung[i] == RUNG_NONE) break;
+        if (l.rung[i] == RUNG_CALL) { /* fired, and the next rung is taken in the same turn; what never left us needs none */
+            if (a->up.head_taken) call_start(a->x, why);
+            continue;
+        }
         enum cancel_way did = leg_cancel(&a->up, why, x->context.wire, want);
         if (did == CANCEL_DRAIN) start_drain(a, p->drain_limit.time, p->drain_limit.bytes);
         if (did != CANCEL_NONE) return cancel_level_of(did, told);
@@ -114,7 +118,7 @@ static void on_attempt_end(struct hook *h, const struct context *c, enum ending 
         else level = climb(a, why);
     }
     if (level > x->level) x->level = level;
-    if (why != ENDING_COMPLETED) metrics_cancel(&x->w->metrics, why, level);
+    if (why != ENDING_COMPLETED && list_is_empty(&x->calls)) metrics_cancel(&x->w->metrics, why, level); /* else the call says it, when it is over */
     if (mine) {
         struct fault f = { .why = why, .say = "the try took too long" };
         outcome(a, &f, false, a->conn ? upstream_endpoint_bit(a->conn) : 0);
@@ -187,7 +191,7 @@ static void on_fail(struct place *p, const struct fault *f) {
     outcome(a, &copy, true, 0);
     attempt_close(a);
 }
-static size_t leg_tail_max(void) {
+size_t leg_tail_max(void) {
     size_t max = 0;
     for (size_t i = 0; i < codec_count(); i++) {
         if (codec_at(i)->leg_size > max) max = codec_at(i)->leg_size;

@@ -183,15 +183,17 @@ static void take_raw(struct config *config, const struct config_raw *raw) {
 /* The parts in the order in which they are needed; each reports its own faults, and the others are still read. */
 static void load(struct config *config, const struct conf_node *root) {
     struct conf *c = &config->conf;
-    struct config_raw raw;
-    conf_load(c, root, &config_table, &raw);
-    take_raw(config, &raw);
+    struct config_raw *raw = ARENA_NEW(&c->arena, struct config_raw);
+    conf_load(c, root, &config_table, raw);
+    take_raw(config, raw);
+    raw->resolved = &config->policies;
+    config->raw = raw;
     check_names(c, &config->listeners, "a listener");
     check_names(c, &config->upstreams, "an upstream");
     check_addresses(c, config);
     dialect_set_builtin(&config->dialects);
-    dialect_set_load(c, &config->dialects, &raw.dialects);
-    policies_load(c, raw.policies, &config->dialects, &config->listeners, &config->policies);
+    dialect_set_load(c, &config->dialects, &raw->dialects);
+    policies_load(c, raw->policies, &config->dialects, &config->listeners, &config->policies);
     join_calls(c, config);
     for (size_t i = 0; i < config->routes.n; i++) join_route(c, config, i);
     check_route_names(c, config);
@@ -219,6 +221,8 @@ struct config *config_load(const char *path, const char *text, size_t n, const c
     config_unref(config);
     return NULL;
 }
+
+void config_print(FILE *to, const struct config *c) { conf_print_effective(to, &config_table, c->raw); }
 
 struct config *config_ref(struct config *c) {
     unsigned before = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);

@@ -102,11 +102,15 @@ struct config {
     struct log_conf log;
     struct { span drain; } shutdown;
     bool needs_dates;               /* some dialect in use reads or writes the wall clock */
+    const struct config_raw *raw;   /* as the tables filled it: for config_print */
 };
 extern const struct conf_table config_table; /* for `curfew schema` and the reference */
 /* Loads and checks all of it. NULL where there was an error; either way every diagnostic has been printed to `report` (may be NULL).
  * text NULL: the file is read. getenv NULL: the process's. */
 struct config *config_load(const char *path, const char *text, size_t n, const char *(*getenv)(const char *), FILE *report);
+/* The configuration that counts, as YAML that is accepted again and prints the same again: every default written out, `extends` followed,
+ * environment variables expanded (so that it may hold secrets). */
+void config_print(FILE *to, const struct config *c);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 /* A worker's part of a total, at least 1 where the total is not 0: the parts of all workers add up to the total, or to one each. */

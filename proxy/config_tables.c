@@ -2,8 +2,10 @@
 // The keys of the top level, the listeners and the upstreams. A codec's own keys stand under its name and come from its own table; nothing here
 // knows which codecs there are.
 #include "proxy/config_tables.h"
+#include <arpa/inet.h>
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #define END { .name = NULL }
 #define SECONDS(n) ((n) * NS_PER_S)
@@ -24,6 +26,12 @@ static bool parse_address(struct conf *c, const struct conf_node *n, const struc
     const char *say = address_parse(n->text, a);
     a->pos = n->pos;
     return !say || refuse(c, n, f, NULL, say);
+}
+static void print_address(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    (void)f;
+    fputc(' ', w->to);
+    conf_write_text(w->to, ((const struct address *)at)->text);
+    fputc('\n', w->to);
 }
 #define ADDRESS_SHAPE "{ \"type\": \"string\", \"pattern\": \":\" }"
 
@@ -58,6 +66,15 @@ static bool parse_endpoints(struct conf *c, const struct conf_node *n, const str
     return ok;
 }
 
+static void print_endpoints(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct upstream_conf *u = (const void *)((const char *)at - f->offset);
+    for (size_t i = 0; i < u->nendpoints; i++) {
+        fputs(i ? ", " : " [ ", w->to);
+        conf_write_text(w->to, u->endpoints[i].text);
+    }
+    fputs(" ]\n", w->to);
+}
+
 static bool add_cidr(struct conf *c, const struct conf_node *n, const struct conf_field *f, struct trust *t) {
     if (n->bad) return false;
     if (n->kind != CONF_SCALAR) return refuse(c, n, f, NULL, "expected a network such as 10.0.0.0/8");
@@ -79,6 +96,17 @@ static bool parse_trust(struct conf *c, const struct conf_node *n, const struct 
     if (single) return add_cidr(c, n, f, t);
     for (size_t i = 0; i < n->n; i++) ok = add_cidr(c, n->items[i], f, t) && ok;
     return ok;
+}
+
+static void print_trust(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct trust *t = at;
+    char text[INET6_ADDRSTRLEN];
+    (void)f;
+    if (t->mode != TRUST_LIST) fprintf(w->to, " %s\n", t->mode == TRUST_ALL ? "all" : "none");
+    else fputs(" [", w->to);
+    for (size_t i = 0; i < t->n; i++)
+        fprintf(w->to, "%s\"%s/%u\"", i ? ", " : " ", inet_ntop(t->v[i].family, t->v[i].bytes, text, sizeof text), t->v[i].bits);
+    if (t->mode == TRUST_LIST) fputs(" ]\n", w->to);
 }
 
 /* ---- protocols ------------------------------------------------------------------------------------------------------------------ */
@@ -108,6 +136,12 @@ static bool parse_protocol(struct conf *c, const struct conf_node *n, const stru
     *codec = NULL;
     const char *near = conf_nearest(n->text, next_up_protocol, NULL);
     return refuse(c, n, f, near ? arena_printf(&c->arena, "did you mean \"%s\"?%c", near, 0).p : up_protocols(c), "no such protocol");
+}
+
+static void print_protocol(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct codec *codec = *(const struct codec *const *)at;
+    (void)f;
+    fprintf(w->to, " %s\n", codec ? codec->name : "auto");
 }
 
 /* A row a codec: its own table under its own name, filled with defaults where the key is absent. */
@@ -223,10 +257,12 @@ static const struct conf_field *listener_more(size_t i) { return codec_row(i, CO
 
 #define AT(member) offsetof(struct listener_conf, member)
 static const struct conf_field listener_rows[] = {
-    { .name = "address", .type = CONF_CUSTOM, .offset = AT(address), .required = true, .parse = parse_own_address, .shape = ADDRESS_SHAPE,
+    { .name = "address", .type = CONF_CUSTOM, .offset = AT(address), .required = true, .parse = parse_own_address,
+      .print = print_address, .shape = ADDRESS_SHAPE,
       .help = "127.0.0.1:8080, [::1]:8080 or unix:/path" },
     { .name = "tls", .type = CONF_POINTER, .offset = AT(tls), .table = &tls_server_table, .help = "left out: cleartext" },
-    { .name = "trust", .type = CONF_CUSTOM, .offset = AT(trust), .def = "none", .parse = parse_trust, .shape = "{ \"type\": [\"string\", \"array\"] }",
+    { .name = "trust", .type = CONF_CUSTOM, .offset = AT(trust), .def = "none", .parse = parse_trust, .print = print_trust,
+      .shape = "{ \"type\": [\"string\", \"array\"], \"items\": { \"type\": \"string\" } }",
       .help = "whose deadlines may extend and whose parent ids count: none, all, or a list of networks (CIDR) of peers" },
     { .name = "timeouts", .type = CONF_STRUCT, .offset = AT(timeouts), .table = &timeouts_table, .help = "how long clients may take" },
     { .name = "backlog", .type = CONF_INT, .offset = AT(backlog), .def = "1024", .min = 1, .max = 65535,
@@ -295,9 +331,10 @@ static const struct conf_field *upstream_more(size_t i) { return codec_row(i, CO
 
 #define AT(member) offsetof(struct upstream_conf, member)
 static const struct conf_field upstream_rows[] = {
-    { .name = "protocol", .type = CONF_CUSTOM, .offset = AT(codec), .def = "auto", .parse = parse_protocol, .shape = "{ \"type\": \"string\" }",
+    { .name = "protocol", .type = CONF_CUSTOM, .offset = AT(codec), .def = "auto", .parse = parse_protocol, .print = print_protocol,
+      .shape = "{ \"type\": \"string\" }",
       .help = "http1, http2, or auto: by ALPN over TLS, HTTP/1.1 without" },
-    { .name = "endpoints", .type = CONF_CUSTOM, .offset = AT(endpoints), .required = true, .parse = parse_endpoints,
+    { .name = "endpoints", .type = CONF_CUSTOM, .offset = AT(endpoints), .required = true, .parse = parse_endpoints, .print = print_endpoints,
       .shape = "{ \"type\": [\"string\", \"array\"], \"items\": " ADDRESS_SHAPE " }",
       .help = "addresses such as 127.0.0.1:9001, orders.internal:80, unix:/path; names are resolved again as their TTL runs out" },
     { .name = "balance", .type = CONF_ENUM, .offset = AT(balance), .words = balances, .def = "least_requests",
@@ -329,7 +366,7 @@ static const struct conf_table upstream_table = { .name = "upstream", .size = si
 
 static const struct conf_field admin_rows[] = {
     { .name = "address", .type = CONF_CUSTOM, .offset = offsetof(struct admin_conf, address), .def = "127.0.0.1:9901", .parse = parse_own_address,
-      .shape = ADDRESS_SHAPE, .help = "for operators alone: whoever reaches it can end requests" },
+      .print = print_address, .shape = ADDRESS_SHAPE, .help = "for operators alone: whoever reaches it can end requests" },
     END,
 };
 static const struct conf_table admin_table = { .name = "admin", .size = sizeof(struct admin_conf), .fields = admin_rows,
@@ -342,11 +379,18 @@ static bool parse_access(struct conf *c, const struct conf_node *n, const struct
     if (log->access == ACCESS_FILE) log->access_file = n->text;
     return true;
 }
+static void print_access(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct log_conf *log = (const void *)((const char *)at - f->offset);
+    fputc(' ', w->to);
+    if (log->access == ACCESS_FILE) conf_write_text(w->to, log->access_file);
+    else fputs(log->access == ACCESS_STDOUT ? "stdout" : "disabled", w->to);
+    fputc('\n', w->to);
+}
 static const struct conf_word levels[] = {
     { "error", LOG_ERROR, NULL }, { "warn", LOG_WARN, NULL }, { "info", LOG_INFO, NULL }, { "debug", LOG_DEBUG, NULL }, { "trace", LOG_TRACE, NULL }, { 0 },
 };
 static const struct conf_field log_rows[] = {
-    { .name = "access", .type = CONF_CUSTOM, .offset = offsetof(struct log_conf, access), .def = "stdout", .parse = parse_access,
+    { .name = "access", .type = CONF_CUSTOM, .offset = offsetof(struct log_conf, access), .def = "stdout", .parse = parse_access, .print = print_access,
       .shape = "{ \"type\": \"string\" }", .help = "one JSON object a request: to stdout, to the file of that name, or disabled" },
     { .name = "level", .type = CONF_ENUM, .offset = offsetof(struct log_conf, level), .def = "info", .words = levels,
       .help = "of the program's own log, to stderr" },
@@ -370,6 +414,22 @@ static bool keep_node(struct conf *c, const struct conf_node *n, const struct co
     return true;
 }
 
+/* As they are once `extends` was followed; none needs the word any more. */
+static void print_policies(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct config_raw *raw = (const void *)((const char *)at - f->offset);
+    const struct policies *all = raw->resolved;
+    struct policy *v = mem_zalloc(all->n * sizeof *v);
+    struct conf_ref *names = mem_zalloc(all->n * sizeof *names);
+    for (size_t i = 0; i < all->n; i++) {
+        v[i] = all->v[i];
+        v[i].extends = (struct conf_ref){ 0 };
+        names[i].name = all->names[i];
+    }
+    conf_write_map(w, f->table, &(struct conf_map){ .v = v, .n = all->n, .size = sizeof *v, .names = names });
+    free(names);
+    free(v);
+}
+
 static void check_version(struct conf *c, const struct conf_node *n, void *at) {
     const struct config_raw *raw = at;
     if (raw->version == 1) return;
@@ -387,7 +447,7 @@ static const struct conf_field config_rows[] = {
       .help = "whom requests are sent to" },
     { .name = "dialects", .type = CONF_MAP, .offset = AT(dialects), .table = &dialect_table, .max = DIALECTS_MAX,
       .help = "ways to write a deadline besides the built-in ones, or in their place; `curfew dialects` lists all" },
-    { .name = "policies", .type = CONF_CUSTOM, .offset = AT(policies), .parse = keep_node, .table = &policy_table,
+    { .name = "policies", .type = CONF_CUSTOM, .offset = AT(policies), .parse = keep_node, .print = print_policies, .table = &policy_table,
       .help = "what holds for a route's requests" },
     { .name = "routes", .type = CONF_STRUCTS, .offset = AT(routes), .table = &route_table, .max = 100000, .help = "first match wins" },
     { .name = "admin", .type = CONF_POINTER, .offset = AT(admin), .table = &admin_table, .help = "the operators' own door" },

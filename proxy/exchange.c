@@ -476,10 +476,19 @@ static enum flow step_relay(struct exchange *x) {
     (void)x;
     return FLOW_WAIT;
 }
+/* Semantics 1, "nothing left": the ending comes with the deadline, or something held it up. */
+static bool is_leak(const struct exchange *x) {
+    return instant_before(instant_add(x->context.deadline, x->policy->deadline.grace), x->ended_at);
+}
 static enum flow step_finish(struct exchange *x) {
     struct worker *w = x->w;
     wheel_disarm(&w->wheel, &x->idle);
     metrics_request(&w->metrics, x->context.ending);
+    if (is_leak(x)) {
+        metric_inc(&w->metrics, METRIC_CONTEXT_LEAKS);
+        log_warn("exchange", "context %x/%x outlived its deadline: it ended %lld ms after it", x->context.slot, x->context.generation,
+                 (long long)(instant_until(x->context.deadline, x->ended_at).ns / NS_PER_MS));
+    }
     metric_dec(&w->metrics, METRIC_EXCHANGES_LIVE);
     exchange_log(x);
     context_close(&x->context);

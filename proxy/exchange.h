@@ -72,6 +72,7 @@ struct exchange {
     /* attempts */
     struct attempt *attempt;         /* whose answer counts; NULL: none, or it is over */
     struct list attempts;            /* all that are not closed */
+    struct list calls;               /* side-channel calls that are not over */
     struct list after_feed;          /* in the worker's list */
     unsigned tries;
     bool stale_used;                 /* the stale connection rule was used: once */
@@ -119,6 +120,9 @@ void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool c
 void exchange_answer_end(struct exchange *x, const struct head *trailers);
 /* An attempt is closed: maybe that was the last thing. */
 void exchange_settle(struct exchange *x);
+size_t leg_tail_max(void); /* of all codecs: which one an upstream's will be is not known yet */
+/* The context's id as logs and calls have it. */
+struct str exchange_id(const struct exchange *x, char text[48]);
 void exchange_log(struct exchange *x); /* exchange_log.c */
 /* A request that was refused before it became an exchange: malformed, over a limit, or too slow. */
 void exchange_log_refused(struct conn *c, const struct fault *f);

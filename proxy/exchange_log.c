@@ -46,6 +46,10 @@ static struct str route_name(const struct exchange *x, char *text, size_t n) {
     int len = snprintf(text, n, "routes[%zu]", r->index);
     return (struct str){ text, (size_t)len };
 }
+struct str exchange_id(const struct exchange *x, char text[48]) {
+    int n = snprintf(text, 48, "%x-%x-%x", x->w->index, x->context.slot, x->context.generation);
+    return (struct str){ text, (size_t)n };
+}
 void exchange_log(struct exchange *x) {
     struct worker *w = x->w;
     enum ending would = x->request ? would_have(x) : ENDING_NONE;
@@ -54,9 +58,8 @@ void exchange_log(struct exchange *x) {
     struct access_record r;
     access_record_init(&r);
     char id[48];
-    int n = snprintf(id, sizeof id, "%x-%x-%x", x->context.all ? (unsigned)w->index : 0u, x->context.slot, x->context.generation);
     r.wall_ns = x->wall_ns;
-    r.id = (struct str){ id, (size_t)n };
+    r.id = exchange_id(x, id);
     r.listener = x->listener->name;
     r.client = x->client;
     r.protocol = protocol_name(x->request->version);

@@ -52,7 +52,8 @@ static int check(int argc, char **argv) {
     if (!read_options(argc, argv, &o) || !o.config) return usage("check");
     struct config *c = config_load(o.config, NULL, 0, NULL, stderr);
     if (!c) return 1;
-    printf("%s: ok: %zu listeners, %zu upstreams, %zu policies, %zu routes\n", o.config, c->listeners.n, c->upstreams.n, c->policies.n, c->routes.n);
+    if (o.effective) config_print(stdout, c);
+    else printf("%s: ok: %zu listeners, %zu upstreams, %zu policies, %zu routes\n", o.config, c->listeners.n, c->upstreams.n, c->policies.n, c->routes.n);
     config_unref(c);
     return 0;
 }
@@ -109,7 +110,7 @@ static int help(int argc, char **argv) {
 }
 static const struct command commands[] = {
     { "run", "run -c FILE", "runs the gateway; SIGTERM drains, a second one stops; SIGHUP reads certificates again; SIGUSR1 opens the log anew", run },
-    { "check", "check -c FILE", "checks a configuration: 0, or 1 with every fault and its place", check },
+    { "check", "check -c FILE [--effective]", "checks a configuration: 0, or 1 with every fault and its place; --effective prints all that counts", check },
     { "dialects", "dialects [-c FILE] [--markdown]", "lists the ways in which a deadline is written on the wire", dialects },
     { "upstream", "upstream -l ADDRESS", "runs the sample upstream: answers, sleeps, streams and fails as it is asked to", upstream },
     { "reference", "reference", "prints the reference of the configuration, as Markdown", reference },

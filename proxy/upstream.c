@@ -93,6 +93,16 @@ static void heap_remove(struct heap *h, struct place *p) {
     else heap_down(h, i, last);
 }
 
+static void queue_add(struct upstream *u, struct place *p) {
+    p->order = u->order++;
+    heap_add(&u->waiting, p);
+    metric_inc(&u->w->metrics, METRIC_QUEUED);
+}
+static void queue_remove(struct place *p) {
+    heap_remove(&p->u->waiting, p);
+    metric_dec(&p->u->w->metrics, METRIC_QUEUED);
+}
+
 /* ---- endpoints ---------------------------------------------------------------------------------------------------------------------------- */
 static void endpoint_describe(struct endpoint *e) {
     char ip[INET6_ADDRSTRLEN] = "";
@@ -188,7 +198,7 @@ static void on_up_open(struct conn *c) {
     pump(u);
 }
 static void place_fail(struct place *p, const struct fault *f) {
-    if (p->slot) heap_remove(&p->u->waiting, p);
+    if (p->slot) queue_remove(p);
     p->opening = NULL;
     p->on_fail(p, f);
 }
@@ -279,7 +289,7 @@ static struct conn *conn_for(struct upstream *u, const struct place *p) {
     return NULL;
 }
 static void grant(struct upstream *u, struct place *p, struct conn *c) {
-    if (p->slot) heap_remove(&u->waiting, p);
+    if (p->slot) queue_remove(p);
     p->opening = NULL;
     u->inflight++;
     endpoint_of(c)->inflight++;
@@ -334,14 +344,13 @@ void upstream_ask(struct upstream *u, struct place *p) {
     } else if (no_name_resolves(u)) {
         p->on_fail(p, &unresolved);
     } else {
-        p->order = u->order++;
-        heap_add(&u->waiting, p);
+        queue_add(u, p);
         pump(u);
     }
 }
 bool upstream_leave(struct place *p) {
     if (!p->u || !p->slot) return false;
-    heap_remove(&p->u->waiting, p);
+    queue_remove(p);
     p->opening = NULL; /* the connection goes on: it will serve another */
     return true;
 }
@@ -447,6 +456,17 @@ void upstream_free(struct upstream *u) {
     free(u->watches);
     free(u->waiting.v);
     free(u);
+}
+struct conn *upstream_dial(struct upstream *u, const struct codec_events *ev, const struct conn_owner *owner, void *data) {
+    const struct place nobody = { 0 };
+    struct endpoint *e = endpoint_pick(u, &nobody);
+    int err = 0;
+    return e ? conn_connect(u->w, (const void *)&e->sa, e->len, u->tls ? make_tls : NULL, e, u->conf->codec, ev, owner, data, u->conf->options,
+                            &u->times, &err)
+             : NULL;
+}
+struct str upstream_authority(const struct upstream *u) {
+    return list_is_empty(&u->endpoints) ? (struct str){ 0 } : LIST_OF(u->endpoints.next, struct endpoint, node)->conf->text;
 }
 struct str upstream_name(const struct upstream *u) { return u->name; }
 const struct upstream_conf *upstream_conf_of(const struct upstream *u) { return u->conf; }

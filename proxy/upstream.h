@@ -37,6 +37,9 @@ bool upstream_leave(struct place *p);
 void upstream_release(struct conn *c);
 /* The codec's slots changed (codec_events.on_slots). */
 void upstream_slots(struct conn *c);
+/* A connection outside the pool and its limits, for a side call; events and owner are the caller's. NULL: none can be made now. */
+struct conn *upstream_dial(struct upstream *u, const struct codec_events *ev, const struct conn_owner *owner, void *data);
+struct str upstream_authority(const struct upstream *u); /* of its first endpoint; empty: none is known */
 struct str upstream_name(const struct upstream *u);
 const struct upstream_conf *upstream_conf_of(const struct upstream *u);
 struct str upstream_endpoint_text(const struct conn *c); /* "127.0.0.1:9001"; lives as long as the connection */

@@ -250,6 +250,10 @@ void worker_free(struct worker *w) {
     chunk_pool_clear(&w->chunks);
     out_free(&w->out);
     free(w->scratch);
+    for (struct call_rate *r = w->call_rates, *next; r; r = next) {
+        next = r->next;
+        free(r);
+    }
     free(w->listeners);
     free(w->upstreams);
     if (w->base) {

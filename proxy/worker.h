@@ -26,6 +26,7 @@ struct message { /* what crosses threads; owned by the mailbox until it ran */
     void (*call)(struct worker *w, void *arg);
     void *arg;
 };
+struct call_rate { struct call_rate *next; const struct call_policy *policy; instant full_at; };
 struct worker {
     const struct os *os;
     struct event_base *base;         /* owned; NULL in flow tests */
@@ -61,6 +62,7 @@ struct worker {
     atomic_bool closing;             /* draining, for other threads to see */
     atomic_bool returned;            /* worker_run is over: nothing more will be read from the mailbox */
     size_t nconns, nexchanges;
+    struct call_rate *call_rates;    /* owned; of the policies whose calls were made */
     uint32_t drawn;                  /* weighted choices made */
     char date[32]; int64_t date_second; /* "Sun, 06 Nov 1994 08:49:37 GMT", made once a second */
 };
