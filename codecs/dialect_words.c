@@ -75,6 +75,12 @@ static bool parse_digits(struct conf *c, const struct conf_node *n, const struct
     return true;
 }
 
+static void print_digits(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    (void)f;
+    uint8_t digits = *(const uint8_t *)at;
+    if (digits) fprintf(w->to, " %u\n", digits);
+}
+
 #define AT(member) offsetof(struct dialect, member)
 static const struct conf_field rows[] = {
     { "name", CONF_STRING, AT(name), .help = "name on the wire, where it is not the key itself" },
@@ -82,7 +88,7 @@ static const struct conf_field rows[] = {
     { "unit", CONF_ENUM, AT(unit), .required = true, .words = units, .help = "how the value is written" },
     { "kind", CONF_ENUM, AT(kind), .def = "relative", .words = kinds, .help = "what the value is" },
     { "companion", CONF_STRING, AT(companion), .help = "pair: the header with the sender's clock, where it is not in the value" },
-    { "digits", CONF_CUSTOM, AT(digits), .parse = parse_digits, .shape = "{\"type\":\"integer\",\"minimum\":1,\"maximum\":18}",
+    { "digits", CONF_CUSTOM, AT(digits), .parse = parse_digits, .print = print_digits, .shape = "{\"type\":\"integer\",\"minimum\":1,\"maximum\":18}",
       .help = "at most so many digits" },
     { "fraction", CONF_BOOL, AT(fraction), .def = "false", .help = "1.5 is taken" },
     { "suffixes", CONF_STRING, AT(suffixes), .help = "suffixed: the units taken, of ns us ms s m h d; ms s m h where absent" },

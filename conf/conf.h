@@ -72,6 +72,7 @@ struct conf_array { void *v; size_t n; size_t size; };           /* n structs of
 struct conf_map { void *v; size_t n; size_t size; struct conf_ref *names; };
 struct conf_word { const char *word; uint8_t value; const char *help; }; /* ended by word NULL */
 
+struct conf_writer { FILE *to; unsigned depth; }; /* depth: of the row that is printed, two blanks each */
 struct conf_field { /* a row; arrays of rows end with name NULL */
     const char *name;
     enum conf_type type;
@@ -85,6 +86,9 @@ struct conf_field { /* a row; arrays of rows end with name NULL */
     bool (*parse)(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at); /* CUSTOM: false after reporting */
     const char *shape;             /* CUSTOM: JSON Schema of what it takes, as text */
     const char *help;              /* one line, for the reference */
+    /* CUSTOM: the inverse of parse. Writes what stands behind "name:": a blank, the value in flow form and a newline, or a newline and
+     * deeper lines (conf_write_map); nothing where there is nothing to say. NULL: the row is never printed. */
+    void (*print)(struct conf_writer *w, const struct conf_field *f, const void *at);
 };
 struct conf_table {
     const char *name;              /* of the thing: "listener" */
@@ -102,7 +106,8 @@ bool conf_load_field(struct conf *c, const struct conf_node *n, const struct con
 #define CONF_AT(map_or_array, type, i) ((type *)(void *)((char *)(map_or_array).v + (i) * sizeof(type)))
 /* The position of key `name` in map n, else of n: for errors of a check. */
 struct conf_pos conf_pos_of(const struct conf_node *n, const char *key);
-/* base under over: maps merge, lists and scalars replace, null restores the built-in (the key is absent in the result). New nodes in c. */
+/* base under over: maps merge, lists and scalars replace, null drops what base has (the key is absent in the result, so that the built-in
+ * counts). A null whose key base has not stays: in a MAP it is a new thing with all its defaults. New nodes in c. */
 struct conf_node *conf_merge(struct conf *c, const struct conf_node *base, const struct conf_node *over);
 /* "did you mean": the nearest of the given words, or NULL. */
 const char *conf_nearest(struct str word, const char *(*next)(void *state, size_t i), void *state);
@@ -110,8 +115,19 @@ const char *conf_nearest(struct str word, const char *(*next)(void *state, size_
 /* ---- printed from the tables ----------------------------------------------------------------------------------------------------- */
 void conf_print_reference(FILE *to, const struct conf_table *root); /* Markdown: every key, type, default, range, help */
 void conf_print_schema(FILE *to, const struct conf_table *root);    /* JSON Schema, draft 2020-12 */
+/* The inverse of conf_load: every row with the value that it has, as YAML that loads to the same and prints the same again. What holds nothing is
+ * left out: a name or text that is absent, a NULL pointer, a number that is 0 in a row without a default, an empty map. */
+void conf_print_effective(FILE *to, const struct conf_table *table, const void *at);
+/* For `print`: a text in flow form, quoted where it could be read as something else, with $$ for $; a key (no $$, and its colon); a whole node; and
+ * the things of a map as deeper lines. */
+void conf_write_text(FILE *to, struct str text);
+void conf_write_key(FILE *to, struct str key);
+void conf_write_node(FILE *to, const struct conf_node *n);
+void conf_print_node(struct conf_writer *w, const struct conf_field *f, const void *at); /* a `print`: at is a node's pointer, NULL nothing */
+void conf_write_map(struct conf_writer *w, const struct conf_table *table, const struct conf_map *m);
 /* Values as YAML would have them: for printing effective configuration and for tests. Returns the length, snprintf's way. */
 int conf_print_duration(char *buf, size_t n, span s);
+int conf_print_size(char *buf, size_t n, uint64_t v);
 bool conf_parse_duration(struct str text, span *out);  /* no sign; saturates */
 bool conf_parse_size(struct str text, uint64_t *out);
 #endif

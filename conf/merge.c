@@ -39,7 +39,7 @@ static struct conf_node *merge_maps(struct conf *c, const struct conf_node *base
         else if (!is_null(over->items[o])) add(map, over->keys[o], conf_merge(c, base->items[i], over->items[o]));
     }
     for (size_t o = 0; o < over->n; o++)
-        if (find(base, over->keys[o]->text) == base->n && !is_null(over->items[o])) add(map, over->keys[o], over->items[o]);
+        if (find(base, over->keys[o]->text) == base->n) add(map, over->keys[o], over->items[o]);
     return map;
 }
 

@@ -236,15 +236,18 @@ static_assert(sizeof expected / sizeof expected[0] == CONF_CUSTOM + 1, "a row a 
 
 const char *conf_type_expected(enum conf_type type) { return expected[type]; }
 
-static const char *show_size(struct conf *c, int64_t v) {
+int conf_print_size(char *buf, size_t n, uint64_t v) {
     size_t i = NSIZES - 1;
-    while (i && (v < INT64_C(1) << sizes[i].shift || v % (INT64_C(1) << sizes[i].shift))) i--;
-    return conf_format(c, "%" PRId64 "%s", v >> sizes[i].shift, sizes[i].name);
+    while (i && (!v || v & ((UINT64_C(1) << sizes[i].shift) - 1))) i--;
+    return snprintf(buf, n, "%" PRIu64 "%s", v >> sizes[i].shift, sizes[i].name);
 }
 
 const char *conf_show_bound(struct conf *c, enum conf_type type, int64_t bound) {
     char buf[96];
-    if (type == CONF_SIZE && bound >= 0) return show_size(c, bound);
+    if (type == CONF_SIZE && bound >= 0) {
+        conf_print_size(buf, sizeof buf, (uint64_t)bound);
+        return conf_format(c, "%s", buf);
+    }
     if (type == CONF_PERCENT && bound % 100) return conf_format(c, "%" PRId64 ".%02" PRId64 "%%", bound / 100, bound % 100);
     if (type == CONF_PERCENT) return conf_format(c, "%" PRId64 "%%", bound / 100);
     if (type != CONF_DURATION) return conf_format(c, "%" PRId64, bound);
