@@ -190,7 +190,11 @@ static void settle(struct http2 *h) {
     if (h->goaway) refuse_queue(h);
     tell_slots(h);
     say_closed(h);
-    if ((h->goaway || h->retiring) && h->nlegs == 0) s->next = NEXT_CLOSE;
+    if (h->retiring && !h->goaway && !h->dead && h->nlegs == 0) {
+        nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+        h->goaway = true;
+    }
+    if (h->goaway && h->nlegs == 0) s->next = NEXT_CLOSE;
     s->wake = wake_at(h);
     if (has_output(h)) s->wants_output = true;
 }
@@ -241,6 +245,7 @@ static void callbacks(nghttp2_session_callbacks *cb) {
     http2_send_callbacks(cb);
 }
 
+#define ROUND_TRIP_MAX span_s(1) /* a client that answers no PING has no longer to learn that we shut down */
 #define NO_LIMIT_OF_NGHTTP2 (UINT64_C(1) << 30)
 static void options(nghttp2_option *o) {
     nghttp2_option_set_no_auto_window_update(o, 1);
@@ -271,7 +276,8 @@ static void say_settings(struct http2 *h) {
 
 static void http2_open(struct session *s, instant now) {
     struct http2 *h = http2_of(s);
-    *h = (struct http2){ .s = s, .conf = s->conf, .now = now, .heard = now, .settle_by = INSTANT_NEVER, .slots_told = s->slots };
+    *h = (struct http2){ .s = s, .conf = s->conf, .now = now, .heard = now, .settle_by = INSTANT_NEVER, .last_by = INSTANT_NEVER,
+                         .slots_told = s->slots };
     list_init(&h->legs);
     list_init(&h->queue);
     list_init(&h->over);
@@ -336,6 +342,7 @@ static void http2_tick(struct session *s, instant now) {
         nghttp2_session_terminate_session(h->ng, NGHTTP2_SETTINGS_TIMEOUT);
         http2_fail(h, &(struct fault){ .why = http2_peer_broke(h), .wire = NGHTTP2_SETTINGS_TIMEOUT, .say = "SETTINGS were not acknowledged in time" });
     }
+    if (!instant_before(now, h->last_by)) http2_say_last(h);
     if (s->role == CODEC_UP && h->pinged && !instant_before(now, instant_add(h->ping_at, h->conf->ping_timeout))) {
         http2_fail(h, &(struct fault){ .why = ENDING_UPSTREAM_CLOSED, .say = "a PING was not answered in time" });
     } else if (s->role == CODEC_UP && !h->pinged && !h->dead && !instant_before(now, instant_add(h->heard, h->conf->ping_interval))) {
@@ -357,6 +364,7 @@ static void http2_output(struct session *s, struct out *o, instant now) {
     if (!h->dead && !h->goaway) http2_send_requests(h, o);
     http2_take(h, o, NULL);
     if (o->bytes != before && !h->settings_acked && instant_is_never(h->settle_by)) h->settle_by = instant_add(now, h->conf->settings_timeout);
+    if (h->noticed && instant_is_never(h->last_by)) h->last_by = instant_add(now, ROUND_TRIP_MAX);
     h->out = NULL;
     settle(h);
 }
@@ -464,15 +472,27 @@ static void http2_refuse(struct session *s, const struct fault *f) {
     http2_fail(h, f);
 }
 
+void http2_say_last(struct http2 *h) {
+    if (h->goaway || h->dead || h->failing) return;
+    nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR, NULL, 0);
+    h->goaway = true;
+}
+
+/* RFC 9113 6.8: the last id is known once a round trip after the notice has passed, which a PING measures. Towards an upstream there is nothing
+ * to give notice of: we are the one who asks. */
 static void http2_shutdown(struct session *s, bool final) {
     struct http2 *h = http2_of(s);
     if (h->dead || h->failing) return;
-    if (final) {
-        int32_t last = s->role == CODEC_DOWN ? nghttp2_session_get_last_proc_stream_id(h->ng) : 0;
-        nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
-        h->goaway = true;
-    } else if (s->role == CODEC_DOWN) {
+    if (s->role == CODEC_UP) {
+        h->retiring = true;
+        s->slots = 0;
+        s->reusable = false;
+    } else if (final) {
+        http2_say_last(h);
+    } else if (!h->noticed && !h->goaway) {
+        h->noticed = true;
         nghttp2_submit_shutdown_notice(h->ng);
+        nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
     }
     s->wants_output = true;
 }

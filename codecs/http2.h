@@ -64,6 +64,8 @@ struct http2 { /* a session's tail */
     bool settings_seen;  /* the peer's */
     bool settings_acked; /* ours */
     bool goaway;         /* no more exchanges: told by either side */
+    bool noticed;        /* down: the first GOAWAY of two was submitted, with a PING behind it */
+    instant last_by;     /* ... and the second follows its answer, or at this time at the latest */
     bool retiring;       /* up: for want of budget, or of stream ids */
     bool failing, dead;  /* failing: `fault` is to be delivered; dead: it was, or the connection is gone */
     struct fault fault;
@@ -100,6 +102,8 @@ void http2_leg_link(struct http2 *h, struct leg *g, int32_t stream);
 /* Ends the leg now, from inside an entry that may call events; f NULL: in good order. */
 void http2_leg_close(struct leg *g, const struct fault *f);
 void http2_leg_drained(struct leg *g);
+/* Down: the second GOAWAY, with the last id. What the client sent before it saw the first one has arrived. */
+void http2_say_last(struct http2 *h);
 /* The session is lost by a fault of the peer: nghttp2 was told, the legs hear of it at the end of this entry. */
 void http2_fail(struct http2 *h, const struct fault *f);
 static inline bool http2_leg_is_over(const struct http2_leg *t) { return !t->h || t->done; }

@@ -209,6 +209,9 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
         break;
     case NGHTTP2_RST_STREAM: take_reset(h, frame); break;
     case NGHTTP2_GOAWAY: take_goaway(h, frame); break;
+    case NGHTTP2_PING:
+        if (h->noticed && frame->hd.flags & NGHTTP2_FLAG_ACK) http2_say_last(h);
+        break;
     case NGHTTP2_SETTINGS:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK) h->settings_acked = true;
         else if (!h->settings_seen) h->settings_seen = true, h->s->begun = false;
