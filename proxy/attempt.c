@@ -39,7 +39,7 @@ static bool never_left(const struct attempt *a, const struct fault *f) {
 /* Semantics 5, "the stale connection": a reused connection that ended before a byte of the answer. */
 static bool is_stale(const struct attempt *a, const struct fault *f, bool unsent) {
     const struct exchange *x = a->x;
-    if (!a->reused || a->head_seen || x->stale_used || f->why != ENDING_UPSTREAM_CLOSED) return false;
+    if (!a->reused || a->heard || x->stale_used || f->why != ENDING_UPSTREAM_CLOSED) return false;
     return unsent ? x->up.start == 0 : method_is_idempotent(x->request->method) && x->up.start == 0;
 }
 static void outcome(struct attempt *a, const struct fault *f, bool unsent, uint64_t bit) {
@@ -165,6 +165,7 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
     a->conn = c;
     a->reused = reused;
     a->sent_at = c->bytes_out;
+    a->heard_at = c->bytes_in;
     x->sent_at = x->w->now;
     x->endpoint = arena_copy(&x->arena, upstream_endpoint_text(c));
     struct fault f = { .why = ENDING_NO_ROUTE, .status = 501, .say = "the upstream speaks a protocol that cannot carry this RPC" };
@@ -264,6 +265,7 @@ static void on_closed(struct leg *g, const struct fault *f) {
     if (!f && current && x->answered != ANSWERED_WHOLE) f = &cut;
     bool unsent = f && never_left(a, f);
     uint64_t bit = a->conn ? upstream_endpoint_bit(a->conn) : 0;
+    a->heard |= a->head_seen || (a->conn && !a->conn->session.codec->multiplex && a->conn->bytes_in != a->heard_at);
     attempt_leave(a);
     if (f && current && x->answered != ANSWERED_WHOLE) {
         struct fault copy = *f;

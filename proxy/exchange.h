@@ -35,7 +35,9 @@ struct attempt { /* one try at an upstream; in the exchange's arena */
     uint64_t offset;                 /* of the request's body: taken by this attempt */
     uint64_t sent_at;                /* conn.bytes_out when it began: has the kernel taken any of it? */
     instant asked;
+    uint64_t heard_at;               /* conn.bytes_in when it began: did a byte of its answer come? */
     bool reused, head_seen, closed;
+    bool heard;                      /* a byte of its answer came, as known when its leg closed */
     bool draining;                   /* its answer is thrown away */
     uint64_t drained, drain_bytes;
     struct timer drain;
@@ -69,6 +71,7 @@ struct exchange {
     struct body down;                /* the answer's body on its way down */
     uint64_t down_offset;
     const struct head *answer;       /* as it came from the upstream */
+    struct rpc_follow follow;        /* its body, as the client gets it */
     /* attempts */
     struct attempt *attempt;         /* whose answer counts; NULL: none, or it is over */
     struct list attempts;            /* all that are not closed */
