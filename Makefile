@@ -163,4 +163,4 @@ clean:
 .PRECIOUS: $(B)/%.o
 FORCE:
 .PHONY: all program tests test fuzz fuzzers demo lint coverage bench benches test-polyglot install clean FORCE $(foreach f,$(FLOORS),unit-$(f))
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
