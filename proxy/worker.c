@@ -200,17 +200,23 @@ void worker_run(struct worker *w) {
 static void end_all(struct worker *w, enum ending why) {
     LIST_EACH(&w->exchanges, x, struct exchange, node) { context_end(&x->context, why, 0); }
 }
+/* The afterlife of what was ended is over, too: who still flushes, lingers or drains is dropped. */
+static void on_drop_timer(struct timer *t, instant now) {
+    (void)now;
+    struct worker *w = CONTAINER_OF(t, struct worker, drain_timer);
+    static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
+    end_all(w, ENDING_SHUTDOWN);
+    LIST_EACH(&w->conns, c, struct conn, all) { conn_lose(c, &gone, false); }
+    if (w->nconns) wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, span_s(1)));
+}
 static void on_drain_timer(struct timer *t, instant now) {
     (void)now;
     struct worker *w = CONTAINER_OF(t, struct worker, drain_timer);
     if (w->nexchanges) log_warn("worker", "drain time is over: %zu exchanges are ended", w->nexchanges);
     end_all(w, ENDING_SHUTDOWN);
     LIST_EACH(&w->conns, c, struct conn, all) { conn_shutdown(c, true); }
-    wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, span_s(1))); /* who has not closed by then is dropped */
-    if (w->stopped) return;
-    w->drain_timer.fire = on_drain_timer;
-    static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
-    if (w->nexchanges == 0) LIST_EACH(&w->conns, c, struct conn, all) { conn_lose(c, &gone, false); }
+    w->drain_timer.fire = on_drop_timer;
+    wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, span_s(1)));
 }
 void worker_drain(struct worker *w) {
     if (w->draining) return;
