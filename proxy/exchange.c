@@ -280,9 +280,10 @@ static void on_half_close(struct leg *g) {
 static void on_closed(struct leg *g, const struct fault *f) {
     struct exchange *x = exchange_of(g);
     x->conn->fault_told = f && (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT);
+    bool served = x->answered == ANSWERED_WHOLE && g->out == LEG_END; /* what it did not send any more nobody waits for */
     leg_leave(g);
     x->conn = NULL;
-    if (f) {
+    if (f && !served) {
         client_left(x, f);
     } else if (x->answered == ANSWERED_WHOLE && x->attempt == NULL) {
         context_end(&x->context, ENDING_COMPLETED, 0);
