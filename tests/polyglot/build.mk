@@ -39,29 +39,30 @@ $(O)/node/ready: $(S)/node/package.json $(S)/node/package-lock.json $(wildcard $
 	  { (cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && cp $(@D)/package-lock.json $(@D)/node_modules/.installed; }
 	$(Q)touch $@
 
-GRPC_CPP := grpc++ protobuf
 $(O)/cpp/echo.pb.cc: $(S)/echo.proto
 	$(Q)mkdir -p $(@D)
 	$(Q)protoc -I$(S) --cpp_out=$(@D) --grpc_out=$(@D) --plugin=protoc-gen-grpc=/usr/bin/grpc_cpp_plugin $<
-$(O)/cpp/peer: $(S)/cpp/peer.cc $(O)/cpp/echo.pb.cc
+$(O)/cpp/generated.o: $(O)/cpp/echo.pb.cc
 	$(call say,g++)
-	$(Q)g++ -std=c++17 -O1 -Wall -Wextra -I$(@D) -o $@ $(S)/cpp/peer.cc $(@D)/echo.pb.cc $(@D)/echo.grpc.pb.cc \
-	  $$(pkg-config --cflags --libs $(GRPC_CPP)) -pthread
+	$(Q)cat $(@D)/echo.pb.cc $(@D)/echo.grpc.pb.cc | g++ -std=c++17 -O1 -I$(@D) -c -o $@ -x c++ -
+$(O)/cpp/peer: $(S)/cpp/peer.cc $(O)/cpp/generated.o
+	$(call say,g++)
+	$(Q)g++ -std=c++17 -O1 -Wall -Wextra -I$(@D) -o $@ $^ $$(pkg-config --libs grpc++ protobuf) -pthread
 
-JARS := $(wildcard /usr/share/java/grpc-api.jar /usr/share/java/grpc-core.jar /usr/share/java/grpc-context.jar /usr/share/java/grpc-stub.jar \
-  /usr/share/java/grpc-protobuf.jar /usr/share/java/grpc-protobuf-lite.jar /usr/share/java/grpc-netty.jar /usr/share/java/protobuf.jar \
-  /usr/share/java/protobuf-util.jar /usr/share/java/netty-all.jar /usr/share/java/guava.jar /usr/share/java/failureaccess.jar \
-  /usr/share/java/gson.jar /usr/share/java/libgoogle-gson-java.jar /usr/share/java/proto-google-common-protos.jar \
-  /usr/share/java/googleapis-common-protos.jar /usr/share/java/perfmark-api.jar /usr/share/java/geronimo-annotation-1.3-spec.jar)
+JARS := $(patsubst %,/usr/share/java/%.jar,grpc-api grpc-core grpc-context grpc-stub grpc-protobuf grpc-protobuf-lite grpc-netty protobuf \
+  protobuf-util gson guava perfmark-api geronimo-annotation-1.3-spec $(addprefix netty-,buffer codec codec-http codec-http2 common handler \
+  resolver tcnative transport transport-native-unix-common))
 empty :=
 CLASSPATH := $(subst $(empty) $(empty),:,$(JARS))
+# Debian's Netty has ALPN with OpenSSL alone, and looks for its library under another name than Debian's, which must be a file's own.
 $(O)/java/src/polyglot/EchoGrpc.java: $(S)/echo.proto
 	$(Q)mkdir -p $(O)/java/src
 	$(Q)protoc -I$(S) --java_out=$(O)/java/src --grpc_out=$(O)/java/src --plugin=protoc-gen-grpc=/usr/bin/grpc_java_plugin $<
 $(O)/java/Peer.class: $(S)/java/Peer.java $(O)/java/src/polyglot/EchoGrpc.java
 	$(call say,javac)
 	$(Q)javac -proc:none -nowarn -cp $(CLASSPATH) -d $(@D) $(S)/java/Peer.java $(O)/java/src/polyglot/*.java
-	$(Q)echo '$(CLASSPATH):$(CURDIR)/$(@D)' > $(@D)/classpath
+	$(Q)cp /usr/lib/$$(gcc -print-multiarch)/jni/libnetty-tcnative.so $(@D)/libnetty_tcnative.so
+	$(Q)echo '-cp $(CLASSPATH):$(@D) -Djava.library.path=$(@D)' > $(@D)/arguments
 
 $(O)/cert.pem:
 	$(Q)mkdir -p $(@D)

@@ -169,18 +169,6 @@ func (c *call) lost() error { // reading or writing failed, which it does once t
 	return status.FromContextError(c.ctx.Err()).Err()
 }
 
-func (c *call) wait(a *pb.Ask) error {
-	if a.Wait == 0 {
-		return nil
-	}
-	select {
-	case <-c.ctx.Done():
-		return c.lost()
-	case <-time.After(time.Duration(a.Wait) * time.Millisecond):
-		return nil
-	}
-}
-
 func (c *call) finish(a *pb.Ask) error {
 	if a.Hold {
 		return c.lost()
@@ -203,10 +191,7 @@ type echo struct{}
 func (echo) Unary(ctx context.Context, a *pb.Ask) (*pb.Answer, error) {
 	c := begin(ctx, func(md metadata.MD) error { return grpc.SetHeader(ctx, md) }, func(md metadata.MD) { _ = grpc.SetTrailer(ctx, md) })
 	c.got.add(a.Payload)
-	err := c.wait(a)
-	if err == nil {
-		err = c.finish(a)
-	}
+	err := c.finish(a)
 	if c.end(err) != nil {
 		return nil, err
 	}
@@ -232,10 +217,7 @@ func (echo) ClientStream(s pb.Echo_ClientStreamServer) error {
 	if first == nil {
 		first = &pb.Ask{}
 	}
-	err := c.wait(first)
-	if err == nil {
-		err = c.finish(first)
-	}
+	err := c.finish(first)
 	if err == nil {
 		err = s.SendAndClose(&pb.Answer{Payload: payload(first.Size)})
 	}
@@ -245,9 +227,6 @@ func (echo) ClientStream(s pb.Echo_ClientStreamServer) error {
 func (echo) ServerStream(a *pb.Ask, s pb.Echo_ServerStreamServer) error {
 	c := begin(s.Context(), s.SetHeader, s.SetTrailer)
 	c.got.add(a.Payload)
-	if err := c.wait(a); err != nil {
-		return c.end(err)
-	}
 	for i := int32(0); i < a.Answers; i++ {
 		if s.Send(&pb.Answer{Payload: payload(a.Size)}) != nil {
 			return c.end(c.lost())
@@ -270,9 +249,6 @@ func (echo) BiDi(s pb.Echo_BiDiServer) error {
 		c.got.add(a.Payload)
 		if first == nil {
 			first = a
-			if err := c.wait(a); err != nil {
-				return c.end(err)
-			}
 		}
 		for i := int32(0); i < first.Answers; i++ {
 			if s.Send(&pb.Answer{Payload: payload(first.Size)}) != nil {

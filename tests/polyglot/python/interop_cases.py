@@ -103,7 +103,13 @@ class Questions:
         self.waiting = queue.Queue()
 
     def __iter__(self):
-        return iter(self.waiting.get, None)
+        return self
+
+    def __next__(self):
+        question = self.waiting.get()
+        if question is None:
+            raise StopIteration
+        return question
 
     def put(self, question):
         self.waiting.put(question)

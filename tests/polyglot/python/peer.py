@@ -108,10 +108,6 @@ class Call:
             say(id=self.id, event="ended", why=why, **self.got.fields())
         return kind is not None
 
-    def wait(self, ask):
-        if ask.wait and self.over.wait(ask.wait / 1e3):
-            raise Cancelled
-
     def fail(self, code, message):
         self.context.set_code(next(c for c in grpc.StatusCode if c.value[0] == code))
         self.context.set_details(message)
@@ -133,7 +129,6 @@ class Echo(rpc.EchoServicer):
             if not request.hold:
                 c.echo()
             c.got.add(request.payload)
-            c.wait(request)
             c.finish(request)
             return pb.Answer(payload=payload(request.size))
         return pb.Answer()
@@ -145,7 +140,6 @@ class Echo(rpc.EchoServicer):
             for ask in request_iterator:
                 first = first or ask
                 c.got.add(ask.payload)
-            c.wait(first)
             c.finish(first)
             return pb.Answer(payload=payload(first.size))
         return pb.Answer()
@@ -154,7 +148,6 @@ class Echo(rpc.EchoServicer):
         with Call(context) as c:
             c.echo()
             c.got.add(request.payload)
-            c.wait(request)
             for _ in range(request.answers):
                 yield pb.Answer(payload=payload(request.size))
             c.finish(request)
@@ -165,9 +158,7 @@ class Echo(rpc.EchoServicer):
             first = None
             for ask in request_iterator:
                 c.got.add(ask.payload)
-                if not first:
-                    first = ask
-                    c.wait(first)
+                first = first or ask
                 for _ in range(first.answers):
                     yield pb.Answer(payload=payload(first.size))
             c.finish(first)
