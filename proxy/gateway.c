@@ -7,11 +7,14 @@
 #include "proxy/listener.h"
 #include "proxy/resolver.h"
 #include <assert.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define DESCRIPTORS_READY 65536u /* half a MiB of the kernel's memory */
 
 struct gateway {
     struct config *config;
@@ -120,11 +123,16 @@ static void serve_signals(struct gateway *g, const sigset_t *set) {
         for (ended = 0; ended < g->nworkers && atomic_load(&g->workers[ended].returned); ended++) { }
     }
 }
+/* As many descriptors as may be, and the kernel's table of them grown before there are threads: once there are, each time it doubles, at the 256th
+ * descriptor, the 512th and so on, whoever opens that one waits for a grace period of RCU: 5 to 20 ms, for which its whole loop stands still. */
 static void raise_descriptor_limit(void) {
     struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur == r.rlim_max) return;
+    if (getrlimit(RLIMIT_NOFILE, &r)) return;
     r.rlim_cur = r.rlim_max;
     setrlimit(RLIMIT_NOFILE, &r);
+    rlim_t last = r.rlim_cur < DESCRIPTORS_READY ? r.rlim_cur : DESCRIPTORS_READY;
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, (int)last - 1);
+    if (fd >= 0) close(fd);
 }
 static bool start(struct gateway *g) {
     if (!certificates_build(g->config) || !open_listeners(g)) return false;
