@@ -82,6 +82,13 @@ const struct rpc *rpc_at(size_t i) {
     return rpcs[i];
 }
 
+const struct rpc *rpc_by_name(const char *name) {
+    for (size_t i = 0; i < nrpcs; i++) {
+        if (strcmp(rpcs[i]->name, name) == 0) return rpcs[i];
+    }
+    return NULL;
+}
+
 const struct rpc *rpc_recognise(const struct head *request) {
     for (size_t i = 0; i < nrpcs; i++) {
         if (rpcs[i]->recognise(request)) return rpcs[i];

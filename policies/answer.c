@@ -4,19 +4,17 @@
 #include "policies/check.h"
 #include <assert.h>
 
-enum { GRPC_CODES = 17, GRPC_UNKNOWN = 2, GRPC_RESOURCE_EXHAUSTED = 8 };
-
-static const char *const grpc_names[GRPC_CODES] = {
+static const char *const grpc_names[GRPC_STATUSES] = {
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
     "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
     "UNAUTHENTICATED"
 };
 
-const char *grpc_status_name(uint8_t code) { return grpc_names[code < GRPC_CODES ? code : GRPC_UNKNOWN]; }
+const char *grpc_status_name(uint8_t code) { return grpc_names[code < GRPC_STATUSES ? code : GRPC_UNKNOWN]; }
 
 static const char *grpc_word(void *state, size_t i) {
     (void)state;
-    return i + 1 < GRPC_CODES ? grpc_names[i + 1] : NULL; /* OK is no answer to an ending */
+    return i + 1 < GRPC_STATUSES ? grpc_names[i + 1] : NULL; /* OK is no answer to an ending */
 }
 
 static struct answer_row *row_of(void *at, const struct conf_field *f) { return (struct answer_row *)(void *)((char *)at - f->offset); }
@@ -37,8 +35,8 @@ static bool parse_http(struct conf *c, const struct conf_node *n, const struct c
 /* 0 (OK) where it is none. */
 static uint8_t grpc_code(struct str text) {
     uint64_t v;
-    if (str_to_u64(text, &v)) return v < GRPC_CODES ? (uint8_t)v : 0;
-    for (uint8_t i = 1; i < GRPC_CODES; i++)
+    if (str_to_u64(text, &v)) return v < GRPC_STATUSES ? (uint8_t)v : 0;
+    for (uint8_t i = 1; i < GRPC_STATUSES; i++)
         if (str_eq_nocase(text, str_of(grpc_names[i]))) return i;
     return 0;
 }

@@ -168,9 +168,10 @@ static void answer_ending(struct exchange *x, enum ending why) {
     struct str body = { 0 };
     if (x->answered == ANSWERED_NOT) {
         x->rpc->answer(&x->arena, &what, x->request, h, &body);
-        x->outcome.grpc = strcmp(x->rpc->family, "grpc") == 0 ? (int16_t)what.grpc : (int16_t)-1;
+        x->outcome.grpc = strcmp(x->rpc->family, "http") != 0 ? (int16_t)what.grpc : (int16_t)-1;
         send_local(x, h, body);
-    } else if (x->rpc->answer_late && x->rpc->answer_late(&x->arena, &what, x->leg.out_aligned, h, &body)) {
+    } else if (x->rpc->answer_late && x->rpc->answer_late(&x->arena, &what, &x->follow, h, &body)) {
+        x->outcome.grpc = (int16_t)what.grpc;
         body_push(&x->down, (const uint8_t *)body.p, body.n, NULL);
         leg_send_trailers(&x->leg, h);
         finish_answer(x);
@@ -352,6 +353,7 @@ void exchange_answer_head(struct exchange *x, const struct head *h) {
     }
     forward_answer(&x->policy->forward, h->version, down);
     route_edit_headers(&x->match.route->headers.answer, down);
+    rpc_follow_begin(&x->follow, x->rpc, &x->arena, down);
     leg_send_head(&x->leg, down);
     if (h->body != BODY_NONE && !str_eq(x->request->method, STR("HEAD"))) idle_run(x);
 }
@@ -361,11 +363,13 @@ void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool c
         attempt_credit(x, n);
         return;
     }
+    rpc_follow_bytes(&x->follow, p, n);
     body_push(&x->down, p, n, copied ? NULL : &x->w->borrowers);
     leg_ready(&x->leg);
 }
 void exchange_answer_end(struct exchange *x, const struct head *trailers) {
     if (x->rpc->outcome && x->answer) x->rpc->outcome(x->answer, trailers, &x->outcome);
+    if (x->rpc->said && x->answer && x->outcome.grpc < 0) x->outcome.grpc = x->rpc->said(&x->follow, x->answer);
     if (trailers && !x->discard) leg_send_trailers(&x->leg, trailers);
     if (!x->discard) {
         finish_answer(x);

@@ -71,6 +71,7 @@ struct exchange {
     struct body down;                /* the answer's body on its way down */
     uint64_t down_offset;
     const struct head *answer;       /* as it came from the upstream */
+    struct rpc_follow follow;        /* its body, as the client gets it */
     /* attempts */
     struct attempt *attempt;         /* whose answer counts; NULL: none, or it is over */
     struct list attempts;            /* all that are not closed */

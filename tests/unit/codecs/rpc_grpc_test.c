@@ -108,9 +108,9 @@ static void an_answer_behind_the_head_is_trailers_at_a_boundary_and_a_cut_elsewh
     struct str body = STR("left over");
     (void)state;
     const struct rpc_answer what = { .why = ENDING_DEADLINE, .grpc = 4 };
-    assert_false(grpc()->answer_late(&arena, &what, false, &h, &body));
+    assert_false(grpc()->answer_late(&arena, &what, &(struct rpc_follow){ 0 }, &h, &body));
     assert_int_equal(body.n, 0);
-    assert_true(grpc()->answer_late(&arena, &what, true, &h, &body));
+    assert_true(grpc()->answer_late(&arena, &what, &(struct rpc_follow){ .aligned = true }, &h, &body));
     assert_int_equal(body.n, 0);
     assert_field(&h, "grpc-status", "4");
     assert_field(&h, "grpc-message", "the deadline passed");

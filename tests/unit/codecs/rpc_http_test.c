@@ -111,7 +111,7 @@ static void a_status_that_has_no_content_gets_none(void **state) {
 static void after_the_head_the_answer_is_cut(void **state) {
     (void)state;
     struct rpc_answer what = { .why = ENDING_DEADLINE, .http = 504 };
-    assert_false(http->answer_late(&arena, &what, true, &answer, &body));
+    assert_false(http->answer_late(&arena, &what, &(struct rpc_follow){ .aligned = true }, &answer, &body));
 }
 
 static void the_outcome_is_the_status(void **state) {
