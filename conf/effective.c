@@ -17,8 +17,9 @@ static bool is_special(struct str s) {
     static const char *const words[] = { "true", "false", "yes", "no", "on", "off", "y", "n", "null" };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (str_eq_nocase(s, str_of(words[i]))) return true;
+    if (s.p[0] < '0' || s.p[0] > '9') return false;
     for (size_t i = 0; i < s.n; i++)
-        if (!strchr("0123456789.-:+_eExXoO", s.p[i])) return false;
+        if (!strchr("0123456789abcdefABCDEF.-:+_xXoO", s.p[i])) return false;
     return true;
 }
 
@@ -86,13 +87,15 @@ void conf_write_text(FILE *to, struct str text) {
 /* YAML 1.2 7.4.2: what stands before a colon without a ? has at most 1024 characters. An escape has up to ten for one byte. */
 #define SIMPLE_KEY_MAX 100u
 
-void conf_write_key(FILE *to, struct str key) {
+static void write_key(FILE *to, struct str key, const char *long_colon) {
     bool is_long = key.n > SIMPLE_KEY_MAX;
     if (is_long) fputs("? ", to);
     if (is_plain(key)) fprintf(to, "%.*s", STR_ARG(key));
     else write_quoted(to, key, false);
-    fputs(is_long ? " :" : ":", to);
+    fputs(is_long ? long_colon : ":", to);
 }
+
+void conf_write_key(FILE *to, struct str key) { write_key(to, key, " :"); }
 
 void conf_write_node(FILE *to, const struct conf_node *n) {
     if (n->kind == CONF_NULL) fputs("null", to);
@@ -286,8 +289,10 @@ void conf_write_map(struct conf_writer *w, const struct conf_table *table, const
     if (m->n) fputc('\n', w->to);
     for (size_t i = 0; i < m->n; i++) {
         struct block b = rows_of(table, (const char *)m->v + i * m->size, w->depth + 2);
+        char colon[64]; /* of a long key, on a line of its own: else the ? would take all of it for the key */
+        snprintf(colon, sizeof colon, "\n%*s:", (int)(2 * (w->depth + 1)), "");
         indent(w, w->depth + 1);
-        conf_write_key(w->to, m->names[i].name);
+        write_key(w->to, m->names[i].name, colon);
         write_block(w, b, w->depth + 2);
     }
 }
@@ -319,7 +324,7 @@ static void write_row(struct conf_writer *w, const struct conf_field *f, const v
     fclose(value.to);
     if (b.n) {
         indent(w, w->depth);
-        conf_write_key(w->to, str_of(f->name));
+        fprintf(w->to, "%s:", f->name);
         fwrite(b.text, 1, b.n, w->to);
     }
     free(b.text);

@@ -346,11 +346,13 @@ static void print_remove(struct conf_writer *w, const struct conf_field *f, cons
 
 static void check_edits(struct conf *c, const struct conf_node *n, void *at) {
     const struct header_edits *e = at;
-    for (size_t i = 0; i < e->nremove; i++)
-        for (size_t k = 0; k < e->nset; k++)
-            if (str_eq(e->remove[i], e->set[k].name))
-                conf_error(c, conf_pos_of(n, "remove"), "set replaces what is there, so nothing need be removed", "%.*s is both set and removed",
-                           STR_ARG(e->remove[i]));
+    for (size_t i = 0; i < e->nremove; i++) {
+        bool is_set = false;
+        for (size_t k = 0; k < e->nset; k++) is_set |= str_eq(e->remove[i], e->set[k].name);
+        if (is_set)
+            conf_error(c, conf_pos_of(n, "remove"), "set replaces what is there, so nothing need be removed", "%.*s is both set and removed",
+                       STR_ARG(e->remove[i]));
+    }
 }
 
 static const char edits_shape[] = "{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}";
@@ -487,7 +489,8 @@ static const struct conf_table redirect_table = { .name = "redirect", .size = si
 
 static void check_route(struct conf *c, const struct conf_node *n, void *at) {
     struct route *r = at;
-    int ways = (r->upstream.at != NULL) + (r->upstreams.n != 0) + (r->answer != NULL) + (r->redirect != NULL);
+    const struct conf_node *weights = conf_get(n, STR("upstreams")); /* also where they are at fault, which was said */
+    int ways = (r->upstream.at != NULL) + (weights && weights->kind != CONF_NULL) + (r->answer != NULL) + (r->redirect != NULL);
     if (ways != 1 && n && !n->bad)
         conf_error(c, n->pos, NULL, ways ? "a route has only one of upstream, upstreams, respond and redirect"
                                          : "the route leads nowhere: it has one of upstream, upstreams, respond and redirect");

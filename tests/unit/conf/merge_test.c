@@ -55,8 +55,18 @@ static void null_restores_the_built_in(void **state) {
     assert_merged("{ a: 1, b: 2 }", "{ a: ~ }", "{b:2}");
     assert_merged("{ a: { b: 1, c: 2 } }", "{ a: { b: null } }", "{a:{c:2}}");
     assert_merged("{ a: { b: 1 } }", "{ a: }", "{}");
-    assert_merged("{ a: 1 }", "{ b: ~ }", "{a:1}");
     assert_merged("{ a: \"~\" }", "{ a: \"null\" }", "{a:null}"); /* quoted: a word */
+}
+
+/* It would be a field, a listener: a thing whose keys all have defaults. */
+static void a_null_with_nothing_under_it_stays(void **state) {
+    (void)state;
+    assert_merged("{ a: 1 }", "{ b: ~ }", "{a:1 b:~}");
+    assert_merged("{ a: { b: 1 } }", "{ a: { c: } }", "{a:{b:1 c:~}}");
+    assert_merged("{}", "{ a: { b: } }", "{a:{b:~}}");
+    assert_merged("{ a: { b: } }", "{ a: { b: { c: 1 } } }", "{a:{b:{c:1}}}");
+    assert_merged("{ a: { b: } }", "{ a: { b: ~ } }", "{a:{}}"); /* the base has it, empty as it is */
+    assert_merged("{ a: { b: } }", "{ a: {} }", "{a:{b:~}}");
 }
 
 static void every_value_keeps_its_place(void **state) {
@@ -89,6 +99,7 @@ int main(void) {
         cmocka_unit_test(maps_merge_to_any_depth),
         cmocka_unit_test(lists_and_scalars_replace),
         cmocka_unit_test(null_restores_the_built_in),
+        cmocka_unit_test(a_null_with_nothing_under_it_stays),
         cmocka_unit_test(every_value_keeps_its_place),
         cmocka_unit_test(what_was_merged_is_not_changed),
     };

@@ -64,6 +64,11 @@ static bool toy_parse_even(struct conf *c, const struct conf_node *n, const stru
     return true;
 }
 
+static void toy_print_even(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    (void)f;
+    fprintf(w->to, " %lld\n", (long long)*(const int64_t *)at);
+}
+
 static const struct conf_word toy_colours[] = { { "red", TOY_RED, "like blood" }, { "green", TOY_GREEN, NULL }, { "blue", TOY_BLUE, NULL }, { 0 } };
 
 #define AT(member) offsetof(struct toy, member)
@@ -85,7 +90,7 @@ static const struct conf_field toy_rows[] = {
     { .name = "origin", .type = CONF_POINTER, .offset = AT(origin), .table = &toy_point_table },
     { .name = "points", .type = CONF_STRUCTS, .offset = AT(points), .table = &toy_point_table, .max = 100 },
     { .name = "shops", .type = CONF_MAP, .offset = AT(shops), .table = &toy_limits_table },
-    { .name = "even", .type = CONF_CUSTOM, .offset = AT(even), .parse = toy_parse_even, .def = "[ 1, 1 ]", .shape = "{ \"type\": [\"integer\", \"array\"] }" },
+    { .name = "even", .type = CONF_CUSTOM, .offset = AT(even), .parse = toy_parse_even, .print = toy_print_even, .def = "[ 1, 1 ]", .shape = "{ \"type\": [\"integer\", \"array\"] }" },
     { .name = "odd", .type = CONF_CUSTOM, .offset = AT(odd), .parse = toy_parse_even },
     { 0 },
 };

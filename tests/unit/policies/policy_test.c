@@ -128,6 +128,45 @@ static void fields_and_dialects_are_looked_up(void **state) {
     refused("[ a ]\n", "y:1:1: error: a map is expected here: policies by name\n");
 }
 
+/* A field with nothing behind it is one with all its defaults, in whatever policy it stands. */
+static void an_empty_field_is_a_field_in_a_policy_that_extends_too(void **state) {
+    (void)state;
+    given("default: { context: { fields: { x-a: { max: 7 }, x-b: } } }\n"
+          "more: { extends: default, context: { fields: { x-new: } } }\n"
+          "less: { extends: more, context: { fields: { x-a: ~, x-b: ~ } } }\n");
+    const struct fields_policy *more = &policy("more")->context, *less = &policy("less")->context;
+    assert_int_equal(more->fields.n, 3);
+    assert_str(more->fields.names[2].name, "x-new");
+    assert_int_equal(CONF_AT(more->fields, struct context_field, 2)->max, 256);
+    assert_int_equal(CONF_AT(more->fields, struct context_field, 0)->max, 7);
+    assert_int_equal(less->fields.n, 1);
+    assert_str(less->fields.names[0].name, "x-new");
+    done();
+}
+
+static void a_wrong_value_hides_no_wrong_name(void **state) {
+    (void)state;
+    refused("a:\n  deadline: { max: 90, read: [ grpc-timeut ] }\n  context: { fields: { x-a: { from: [ mash ] }, host: } }\n",
+            "y:2:20: error: max: 90 is not a duration (try \"90s\")\n"
+            "y:2:32: error: there is no dialect grpc-timeut\n  hint: did you mean \"grpc-timeout\"?\n"
+            "y:3:39: error: there is no listener mash\n  hint: did you mean \"mesh\"?\n"
+            "y:3:49: error: the field host is not the configuration's to touch\n"
+            "  hint: a route's `host:` says what the upstream gets, `match: { host: }` what is looked for\n");
+    /* in a base, in what extends it and in a third: each once */
+    refused("a: { deadline: { pass: [ nonsense ] }, retry: { retries: 99 } }\nb: { extends: a }\nc: { extends: b, deadline: { read: [ rubbish ] } }\n",
+            "y:1:26: error: there is no dialect nonsense\n"
+            "y:1:58: error: retries: 99 is out of range: 0 to 10\n"
+            "y:3:38: error: there is no dialect rubbish\n");
+}
+
+static void what_has_the_wrong_kind_is_one_fault(void **state) {
+    (void)state;
+    refused("a: { deadline: [ 5s ], context: { fields: [ x-a ], prefixes: { x-: } } }\n",
+            "y:1:16: error: deadline: expected a map, got a list\n"
+            "y:1:43: error: fields: expected a map of names, got a list\n"
+            "y:1:62: error: prefixes: expected a list of names, got a map\n");
+}
+
 /* The policies of the documentation's example, as they stand there. */
 static void the_example_is_accepted(void **state) {
     (void)state;
@@ -180,6 +219,9 @@ int main(void) {
         cmocka_unit_test(circles_and_strangers_are_named),
         cmocka_unit_test(a_fault_in_a_base_is_one_fault),
         cmocka_unit_test(fields_and_dialects_are_looked_up),
+        cmocka_unit_test(an_empty_field_is_a_field_in_a_policy_that_extends_too),
+        cmocka_unit_test(a_wrong_value_hides_no_wrong_name),
+        cmocka_unit_test(what_has_the_wrong_kind_is_one_fault),
         cmocka_unit_test(the_example_is_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
