@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command line. A command is a row: its name, what it takes, what it does; `curfew help` prints the rows.
+#include "proxy/explain.h"
 #include "proxy/gateway.h"
 #include "proxy/sample.h"
 #include <errno.h>
@@ -96,6 +97,47 @@ static int healthcheck(int argc, char **argv) {
     if (!read_options(argc, argv, &o) || !o.listen) return usage("healthcheck");
     return sample_healthcheck(o.listen);
 }
+/* explain -c FILE [--route R] [--json], or explain request 'GET /x HTTP/1.1' [-H 'name: value']... */
+struct explain_options {
+    const char *config, *route, *line, *fields[64];
+    size_t nfields;
+    bool json, untrusted, request;
+};
+static bool read_explain(int argc, char **argv, struct explain_options *o) {
+    static const struct option longs[] = { { "config", required_argument, NULL, 'c' }, { "route", required_argument, NULL, 'r' },
+                                           { "header", required_argument, NULL, 'H' }, { "json", no_argument, NULL, 'j' },
+                                           { "untrusted", no_argument, NULL, 'u' },    { NULL, 0, NULL, 0 } };
+    *o = (struct explain_options){ .route = "" };
+    optind = 1;
+    for (int k; (k = getopt_long(argc, argv, "c:r:H:ju", longs, NULL)) != -1;) {
+        if (k == 'c') o->config = optarg;
+        else if (k == 'r') o->route = optarg;
+        else if (k == 'H' && o->nfields < 64) o->fields[o->nfields++] = optarg;
+        else if (k == 'j') o->json = true;
+        else if (k == 'u') o->untrusted = true;
+        else return false;
+    }
+    o->request = optind < argc && strcmp(argv[optind], "request") == 0;
+    if (o->request && optind + 1 < argc) o->line = argv[optind + 1];
+    return o->config && optind + (o->request ? 2 : 0) == argc;
+}
+static int explain(int argc, char **argv) {
+    struct explain_options o;
+    if (!read_explain(argc, argv, &o)) return usage("explain");
+    struct config *c = config_load(o.config, NULL, 0, NULL, stderr);
+    if (!c) return 1;
+    int code = 0;
+    if (o.request) {
+        const char *fault = explain_request(stdout, c, str_of(o.line), o.fields, o.nfields, !o.untrusted, o.json);
+        if (fault) fprintf(stderr, "curfew explain: %s\n", fault);
+        code = fault ? 2 : 0;
+    } else if (!explain_routes(stdout, c, str_of(o.route), o.json)) {
+        fprintf(stderr, "curfew explain: no route is called \"%s\"; without a name a route is routes[0], routes[1] ...\n", o.route);
+        code = 1;
+    }
+    config_unref(c);
+    return code;
+}
 static int version(int argc, char **argv) {
     (void)argc, (void)argv;
     printf("curfew %s\n", CURFEW_VERSION);
@@ -104,7 +146,7 @@ static int version(int argc, char **argv) {
 static int help(int argc, char **argv) {
     if (argc > 1) return usage(argv[1]) == 2 ? 0 : 1;
     puts("curfew: a reverse proxy that makes deadlines and cancellation mean the same thing in every protocol\n");
-    for (const struct command *c = commands; c->name; c++) printf("  curfew %-42s %s\n", c->usage, c->help);
+    for (const struct command *c = commands; c->name; c++) printf("  curfew %-64s %s\n", c->usage, c->help);
     puts("\nExit codes: 0 done; 1 it could not be done, and stderr says why; 2 the command line is wrong.");
     return 0;
 }
@@ -112,6 +154,7 @@ static const struct command commands[] = {
     { "run", "run -c FILE", "runs the gateway; SIGTERM drains, a second one stops; SIGHUP reads certificates again; SIGUSR1 opens the log anew", run },
     { "check", "check -c FILE [--effective]", "checks a configuration: 0, or 1 with every fault and its place; --effective prints all that counts", check },
     { "dialects", "dialects [-c FILE] [--markdown]", "lists the ways in which a deadline is written on the wire", dialects },
+    { "explain", "explain -c FILE [--route R | request LINE -H FIELD] [--json]", "what each route does with deadlines and endings, or what one request gets", explain },
     { "upstream", "upstream -l ADDRESS", "runs the sample upstream: answers, sleeps, streams and fails as it is asked to", upstream },
     { "reference", "reference", "prints the reference of the configuration, as Markdown", reference },
     { "schema", "schema", "prints the JSON Schema of the configuration, for editors", schema },

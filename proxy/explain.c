@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0
+// `curfew explain`: see explain.h. What is found is put on sheets, rows of words under named columns, which are printed as text or as JSON.
+#define _GNU_SOURCE /* vasprintf */
+#include "proxy/explain.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* ---- sheets ------------------------------------------------------------------------------------------------------------------------------ */
+#define COLUMNS 8u
+struct sheet {
+    const char *name;
+    const char *columns[COLUMNS]; /* ended by NULL where there are fewer */
+    char *(*cells)[COLUMNS];      /* owned */
+    size_t n, cap;
+};
+static size_t width_of(const struct sheet *s) {
+    size_t n = 0;
+    while (n < COLUMNS && s->columns[n]) n++;
+    return n;
+}
+static char **sheet_row(struct sheet *s) {
+    if (s->n == s->cap) {
+        s->cap = s->cap ? 2 * s->cap : 16;
+        s->cells = mem_realloc(s->cells, s->cap * sizeof *s->cells);
+    }
+    memset(s->cells[s->n], 0, sizeof *s->cells);
+    return s->cells[s->n++];
+}
+static void sheet_free(struct sheet *s) {
+    for (size_t i = 0; i < s->n; i++)
+        for (size_t k = 0; k < COLUMNS; k++) free(s->cells[i][k]);
+    free(s->cells);
+    s->cells = NULL;
+    s->n = s->cap = 0;
+}
+static char *text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static char *text(const char *fmt, ...) {
+    va_list ap;
+    char *p = NULL;
+    va_start(ap, fmt);
+    int n = vasprintf(&p, fmt, ap);
+    va_end(ap);
+    if (n < 0) abort();
+    return p;
+}
+/* Adds `word` to a list of words in *at, which it owns. */
+static void add_word(char **at, const char *between, const char *word) {
+    char *old = *at;
+    *at = old && *old ? text("%s%s%s", old, between, word) : text("%s", word);
+    free(old);
+}
+static void json_string(FILE *to, const char *s) {
+    fputc('"', to);
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\') fprintf(to, "\\%c", *s);
+        else if ((unsigned char)*s < 0x20) fprintf(to, "\\u%04x", (unsigned)*s);
+        else fputc(*s, to);
+    }
+    fputc('"', to);
+}
+static void sheet_json(FILE *to, const struct sheet *s, bool first) {
+    if (!first) fputs(",", to);
+    json_string(to, s->name);
+    fputs(":[", to);
+    for (size_t i = 0; i < s->n; i++) {
+        fputs(i ? ",{" : "{", to);
+        for (size_t k = 0, said = 0; k < width_of(s); k++) {
+            if (!s->cells[i][k]) continue;
+            if (said++) fputs(",", to);
+            json_string(to, s->columns[k]);
+            fputs(":", to);
+            json_string(to, s->cells[i][k]);
+        }
+        fputs("}", to);
+    }
+    fputs("]", to);
+}
+/* Columns in characters, not bytes: an arrow or a dash counts once. */
+static size_t length(const char *s) {
+    size_t n = 0;
+    for (; *s; s++) n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+static void sheet_text(FILE *to, const struct sheet *s) {
+    size_t wide[COLUMNS] = { 0 }, n = width_of(s);
+    if (s->n == 0) return;
+    for (size_t k = 0; k < n; k++) {
+        wide[k] = length(s->columns[k]);
+        for (size_t i = 0; i < s->n; i++)
+            if (s->cells[i][k] && length(s->cells[i][k]) > wide[k]) wide[k] = length(s->cells[i][k]);
+    }
+    fprintf(to, "\n  %s\n", s->name);
+    for (size_t i = 0; i <= s->n; i++) {
+        fputs("   ", to);
+        for (size_t k = 0; k < n; k++) {
+            const char *cell = i == 0 ? s->columns[k] : s->cells[i - 1][k] ? s->cells[i - 1][k] : "";
+            fprintf(to, " %s%*s", cell, k + 1 < n ? (int)(wide[k] - length(cell) + 1) : 0, "");
+        }
+        fputc('\n', to);
+    }
+}
+static void sheets_out(FILE *to, struct sheet *sheets, size_t n, bool json) {
+    for (size_t i = 0; i < n; i++) {
+        if (json) sheet_json(to, &sheets[i], i == 0);
+        else sheet_text(to, &sheets[i]);
+        sheet_free(&sheets[i]);
+    }
+}
+static char *span_text(span s) {
+    char buf[64];
+    if (span_is_forever(s)) return text("none");
+    conf_print_duration(buf, sizeof buf, s);
+    return text("%s", buf);
+}
+
+/* ---- a route: its upstreams ------------------------------------------------------------------------------------------------------------- */
+struct route_upstreams { size_t index[64]; size_t n; };
+static struct route_upstreams upstreams_of(const struct route *r) {
+    struct route_upstreams u = { .n = 0 };
+    if (r->upstream_index != SIZE_MAX && r->upstream.name.n) u.index[u.n++] = r->upstream_index;
+    for (size_t i = 0; i < r->nweighted && u.n < 64; i++) u.index[u.n++] = r->weighted_index[i];
+    return u;
+}
+static bool may_speak(const struct config *c, const struct route_upstreams *u, const struct codec *k) {
+    for (size_t i = 0; i < u->n; i++) {
+        const struct upstream_conf *conf = config_upstream(c, u->index[i]);
+        if (conf->codec ? conf->codec == k : conf->tls ? k->alpn != NULL : k->default_plain) return true;
+    }
+    return false;
+}
+static char *name_of(const struct route *r) {
+    return r->name.name.n ? text("%.*s", STR_ARG(r->name.name)) : text("routes[%zu]", r->index);
+}
+static char *policy_name(const struct config *c, const struct route *r) {
+    return text("%.*s", STR_ARG(c->policies.names[r->use - c->policies.v]));
+}
+
+/* ---- how a deadline is carried ------------------------------------------------------------------------------------------------------------- */
+static const char *const modes[] = { "disabled", "observe", "forward", "enforce" };
+static char *dialects_text(const struct dialect *const *rows, size_t n) {
+    char *s = NULL;
+    for (size_t i = 0; i < n; i++) {
+        char *key = text("%.*s", STR_ARG(rows[i]->key));
+        add_word(&s, ", ", key);
+        free(key);
+    }
+    return s ? s : text("nothing");
+}
+/* What does not survive the way up. */
+static char *lost_text(const struct deadline_policy *p, const struct rpc *rpc, const struct codec *k, size_t family) {
+    char *s = NULL;
+    if (k->version < rpc->wire_version) return text("the request: %s needs HTTP/2, it is refused (no_route)", rpc->name);
+    if (p->mode == MODE_DISABLED) return text("nothing is read or written");
+    if (p->mode == MODE_OBSERVE) add_word(&s, "; ", "observed only: nothing changes on the wire");
+    if (p->mode == MODE_FORWARD) add_word(&s, "; ", "told, but not enforced here");
+    if (p->nwrite[family] == 0) add_word(&s, "; ", "the deadline: the upstream is told nothing");
+    return s ? s : text("—");
+}
+static void deadline_sheet(struct sheet *s, const struct config *c, const struct route *r, const struct route_upstreams *u) {
+    const struct deadline_policy *p = &r->use->deadline;
+    *s = (struct sheet){ .name = "deadline", .columns = { "client speaks", "upstream speaks", "read from", "default", "max", "shed below", "upstream is told", "lost" } };
+    for (size_t i = 0; i < rpc_count(); i++) {
+        const struct rpc *rpc = rpc_at(i);
+        size_t family = deadline_family_index(rpc->family);
+        for (size_t k = 0; k < codec_count(); k++) {
+            const struct codec *codec = codec_at(k);
+            if (!(codec->roles & CODEC_UP) || !may_speak(c, u, codec)) continue;
+            char **row = sheet_row(s);
+            row[0] = text("%s", rpc->name);
+            row[1] = text("%s", codec->name);
+            row[2] = dialects_text(p->read_rows, p->nread);
+            row[3] = span_text(p->deflt);
+            row[4] = span_text(p->max);
+            row[5] = span_text(span_add(p->min, p->reserve));
+            row[6] = codec->version < rpc->wire_version || p->mode < MODE_FORWARD ? text("—") : dialects_text(p->write_rows[family], p->nwrite[family]);
+            row[7] = lost_text(p, rpc, codec, family);
+        }
+    }
+}
+
+/* ---- what each ending does ------------------------------------------------------------------------------------------------------------------- */
+static char *hears_http(const struct policy *p, enum ending e) {
+    struct rpc_answer a = { 0 };
+    answer_decide(&p->answer, e, 0, NULL, &a);
+    if (ending_rows[e].http == ENDING_CUT) return text("reset");
+    return a.http ? text("%u%s", a.http, a.retry_after.ns > 0 ? " Retry-After" : "") : text("— (log 499)");
+}
+static char *hears_grpc(const struct policy *p, enum ending e) {
+    struct rpc_answer a = { 0 };
+    answer_decide(&p->answer, e, 0, NULL, &a);
+    return ending_rows[e].http > ENDING_CUT ? text("%s", grpc_status_name(a.grpc)) : text("—");
+}
+static char *upstream_text(const struct policy *p, const struct codec *k, enum ending e) {
+    switch (ending_rows[e].upstream) {
+    case ENDING_UP_NOTHING: return text("—");
+    case ENDING_UP_NEVER_ASKED: return text("never asked");
+    case ENDING_UP_PROTOCOL: return text("protocol error");
+    case ENDING_UP_CANCEL: break;
+    }
+    struct ladder l = cancel_ladder(&p->cancel, k, e);
+    char *s = NULL;
+    bool called = false;
+    for (size_t i = 0; i < l.n; i++) {
+        if (l.rung[i] == RUNG_CALL) {
+            called = p->cancel.call && call_is_for(p->cancel.call, e);
+            if (called) add_word(&s, ", and ", "side_channel");
+            continue;
+        }
+        add_word(&s, ", and ", cancel_level_name(cancel_level_of(cancel_way_of(l.rung[i]), true)));
+        return s;
+    }
+    add_word(&s, ", and ", p->deadline.mode >= MODE_FORWARD ? "ttl" : "none");
+    return s;
+}
+static void endings_sheet(struct sheet *s, const struct config *c, const struct route *r, const struct route_upstreams *u) {
+    *s = (struct sheet){ .name = "endings", .columns = { "ending", "by", "HTTP client hears", "gRPC client hears" } };
+    static const char *const sides[] = { "nobody", "client", "gateway", "upstream" };
+    const struct codec *ups[4];
+    size_t nups = 0;
+    for (size_t k = 0; k < codec_count() && nups < 4; k++) {
+        if (!(codec_at(k)->roles & CODEC_UP) || !may_speak(c, u, codec_at(k))) continue;
+        static char titles[CODECS_MAX][48];
+        snprintf(titles[k], sizeof titles[k], "%s upstream is told by", codec_at(k)->name);
+        s->columns[4 + nups] = titles[k];
+        ups[nups++] = codec_at(k);
+    }
+    for (enum ending e = ENDING_COMPLETED + 1; e < ENDINGS; e++) {
+        char **row = sheet_row(s);
+        row[0] = text("%s", ending_name(e));
+        row[1] = text("%s", sides[ending_rows[e].side]);
+        row[2] = hears_http(r->use, e);
+        row[3] = hears_grpc(r->use, e);
+        for (size_t k = 0; k < nups; k++) row[4 + k] = upstream_text(r->use, ups[k], e);
+    }
+}
+
+/* ---- what a policy says and cannot do ---------------------------------------------------------------------------------------------------------- */
+static void warn(struct sheet *s, const char *words) { sheet_row(s)[0] = text("%s", words); }
+static bool has_rung(const struct ladder *l, enum rung rung) {
+    for (size_t i = 0; i < l->n; i++)
+        if (l->rung[i] == rung) return true;
+    return false;
+}
+static void warn_of_ladders(struct sheet *s, const struct config *c, const struct route *r, const struct route_upstreams *u) {
+    const struct cancel_policy *p = &r->use->cancel;
+    bool called = false;
+    for (size_t k = 0; k < codec_count(); k++) {
+        const struct codec *codec = codec_at(k);
+        if (!(codec->roles & CODEC_UP) || !may_speak(c, u, codec)) continue;
+        const struct ladder *l = &p->ladder[k];
+        called |= has_rung(l, RUNG_CALL);
+        if (l->n == 0 || l->rung[l->n - 1] == RUNG_NONE || l->rung[l->n - 1] == RUNG_CALL) {
+            char *w = text("cancel.%s ends without a rung that the upstream must notice: what it works on goes on until the deadline", codec->name);
+            warn(s, w);
+            free(w);
+        }
+    }
+    if (p->call && !called) warn(s, "cancel.call is never made: no ladder of this route's protocols has the rung `call`");
+}
+static void warnings_sheet(struct sheet *s, const struct config *c, const struct route *r, const struct route_upstreams *u) {
+    const struct deadline_policy *d = &r->use->deadline;
+    const struct retry_policy *retry = &r->use->retry;
+    *s = (struct sheet){ .name = "warnings", .columns = { "warning" } };
+    span least = span_add(d->min, d->reserve);
+    if (d->min.ns < d->reserve.ns) warn(s, "deadline.min is below deadline.reserve: an upstream may be asked with less time than is kept back from it");
+    if (d->deflt.ns <= least.ns) warn(s, "deadline.default is not more than min + reserve: a request without a deadline is always shed");
+    if (d->max.ns <= least.ns) warn(s, "deadline.max is not more than min + reserve: every deadline is shed");
+    if (d->mode >= MODE_FORWARD && d->nread == 0) warn(s, "deadline.read is empty: no client's deadline counts");
+    if (retry->retries > 0 && !span_is_forever(d->per_try) && d->per_try.ns >= d->max.ns) {
+        warn(s, "deadline.per_try is not less than deadline.max: a retry after try_timeout can never fit");
+    }
+    if (retry->retries > 0 && !retry->when) warn(s, "retry.retries is set and retry.when is empty: there is never a retry");
+    if (r->use->cancel.client_gone == GONE_IGNORE && !span_is_positive(d->max)) warn(s, "client_gone: ignore without a deadline.max: work may go on for ever");
+    warn_of_ladders(s, c, r, u);
+}
+
+static void explain_route(FILE *to, const struct config *c, const struct route *r, bool json) {
+    struct route_upstreams u = upstreams_of(r);
+    char *name = name_of(r), *policy = policy_name(c, r), *ups = NULL;
+    for (size_t i = 0; i < u.n; i++) {
+        const struct upstream_conf *conf = config_upstream(c, u.index[i]);
+        char *one = text("%.*s (%s)", STR_ARG(c->upstreams.names[u.index[i]].name), conf->codec ? conf->codec->name : "auto");
+        add_word(&ups, ", ", one);
+        free(one);
+    }
+    if (!ups) ups = text(r->redirect ? "answered here (redirect)" : "answered here (respond)");
+    struct sheet sheets[3];
+    memset(sheets, 0, sizeof sheets);
+    sheets[0].name = "deadline", sheets[1].name = "endings", sheets[2].name = "warnings";
+    if (u.n) {
+        deadline_sheet(&sheets[0], c, r, &u);
+        endings_sheet(&sheets[1], c, r, &u);
+        warnings_sheet(&sheets[2], c, r, &u);
+    }
+    if (json) {
+        fputs("{\"route\":", to), json_string(to, name);
+        fputs(",\"policy\":", to), json_string(to, policy);
+        fprintf(to, ",\"mode\":\"%s\",\"upstreams\":", modes[r->use->deadline.mode]), json_string(to, ups);
+        fputs(",", to);
+    } else {
+        fprintf(to, "%s: policy %s (deadline.mode %s) → %s\n", name, policy, modes[r->use->deadline.mode], ups);
+    }
+    sheets_out(to, sheets, 3, json);
+    fputs(json ? "}" : "\n", to);
+    free(name), free(policy), free(ups);
+}
+bool explain_routes(FILE *to, const struct config *c, struct str route, bool json) {
+    size_t said = 0;
+    if (json) fputs("{\"routes\":[", to);
+    for (size_t i = 0; i < c->routes.n; i++) {
+        const struct route *r = CONF_AT(c->routes, struct route, i);
+        char *name = name_of(r);
+        bool wanted = !route.n || str_eq(str_of(name), route);
+        free(name);
+        if (!wanted) continue;
+        if (json && said) fputs(",", to);
+        explain_route(to, c, r, json);
+        said++;
+    }
+    if (json) fputs("]}\n", to);
+    return said > 0 || !route.n;
+}
+
+/* ---- one request --------------------------------------------------------------------------------------------------------------------------------- */
+static const char *read_field(struct arena *a, struct str s, struct head *h) {
+    size_t colon = str_index(s, ':');
+    struct str name = str_first(s, colon);
+    if (colon == s.n || !is_token(name)) return "a field is \"name: value\"";
+    char *low = arena_bytes(a, name.n);
+    for (size_t i = 0; i < name.n; i++) low[i] = (char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] | 0x20 : name.p[i]);
+    struct str value = str_trim(str_from(s, colon + 1));
+    if (!is_field_value(value)) return "a field's value has a control character";
+    if (str_eq((struct str){ low, name.n }, STR("host"))) h->authority = value;
+    else head_add(h, (struct str){ low, name.n }, value);
+    return NULL;
+}
+static const char *read_request(struct arena *a, struct str line, const char *const *fields, size_t n, struct head *h) {
+    struct str version = { 0 };
+    head_init(h, a, true);
+    h->authority = STR("localhost");
+    h->scheme = STR("http");
+    if (!str_split(&line, ' ', &h->method) || !str_split(&line, ' ', &h->target) || !is_token(h->method)) return "a request is \"GET /path HTTP/1.1\"";
+    str_split(&line, ' ', &version);
+    h->version = str_eq(version, STR("HTTP/2")) ? 20 : str_eq(version, STR("HTTP/1.0")) ? 10 : 11;
+    if (!h->target.n || h->target.p[0] != '/') return "the target begins with /";
+    for (size_t i = 0; i < n; i++) {
+        const char *fault = read_field(a, str_of(fields[i]), h);
+        if (fault) return fault;
+    }
+    return NULL;
+}
+static void say(struct sheet *s, const char *what, char *value) {
+    char **row = sheet_row(s);
+    row[0] = text("%s", what);
+    row[1] = value;
+}
+static void candidates_sheet(struct sheet *s, const struct policy *p, const struct head *h, bool trusted, int64_t wall) {
+    static const char *const results[] = { "absent", "", "expired", "no limit", "refused" };
+    *s = (struct sheet){ .name = "candidates", .columns = { "dialect", "says", "counts" } };
+    for (size_t i = 0; i < p->deadline.nread; i++) {
+        const struct dialect *d = p->deadline.read_rows[i];
+        struct dialect_reading r = dialect_read(d, h, wall);
+        if (r.result == DIALECT_ABSENT && !r.malformed) continue;
+        char **row = sheet_row(s);
+        row[0] = text("%.*s", STR_ARG(d->key));
+        row[1] = r.result == DIALECT_LEFT ? span_text(r.left) : text("%s", r.malformed && r.result == DIALECT_ABSENT ? "malformed" : results[r.result]);
+        row[2] = text("%s", d->trusted_only && !trusted ? "no: the peer is not trusted" : d->advice ? "as advice" : r.malformed ? "no" : "yes");
+    }
+}
+static void upstream_sheet(struct sheet *s, const struct head *up) {
+    *s = (struct sheet){ .name = "upstream sees", .columns = { "field", "value" } };
+    say(s, ":target", text("%.*s %.*s", STR_ARG(up->method), STR_ARG(up->target)));
+    for (size_t i = 0; i < up->nfields; i++) {
+        if (field_is_removed(&up->fields[i])) continue;
+        char **row = sheet_row(s);
+        row[0] = text("%.*s", STR_ARG(up->fields[i].name));
+        row[1] = text("%.*s", STR_ARG(up->fields[i].value));
+    }
+}
+/* The same calls in the same order as an exchange makes them. */
+static void follow(FILE *to, const struct config *c, struct arena *a, const struct head *h, bool trusted, bool json) {
+    struct sheet sheets[3];
+    memset(sheets, 0, sizeof sheets);
+    sheets[0] = (struct sheet){ .name = "request", .columns = { "what", "is" } };
+    sheets[1].name = "candidates", sheets[2].name = "upstream sees";
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    int64_t wall = (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+    const struct rpc *rpc = rpc_recognise(h);
+    struct route_match m;
+    bool bad = false;
+    say(&sheets[0], "rpc", text("%s", rpc->name));
+    if (!route_match(c->routes.v, c->routes.n, h, rpc, a, &m, &bad)) {
+        say(&sheets[0], "route", text("%s", bad ? "none: the path is malformed (400 client_error)" : "none (404 no_route)"));
+        sheets_out(to, sheets, 3, json);
+        return;
+    }
+    const struct policy *p = m.route->use;
+    struct deadline_verdict v;
+    instant now = { NS_PER_S };
+    struct deadline_facts f = { .head = h, .rpc = rpc, .dialects = &c->dialects, .trusted = trusted, .now = now, .wall_ns = wall, .parent = INSTANT_NEVER };
+    deadline_decide(&p->deadline, &f, &v);
+    say(&sheets[0], "route", name_of(m.route));
+    say(&sheets[0], "policy", policy_name(c, m.route));
+    say(&sheets[0], "mode", text("%s", modes[p->deadline.mode]));
+    for (size_t i = 0; i < m.ncaptures; i++) say(&sheets[0], "capture", text("%.*s = %.*s", STR_ARG(m.captures[i].name), STR_ARG(m.captures[i].value)));
+    say(&sheets[0], "deadline", span_text(instant_until(now, v.total)));
+    say(&sheets[0], "to the head", span_text(v.to_head));
+    say(&sheets[0], "by", text("%.*s", STR_ARG(v.source_name)));
+    if (v.stream) say(&sheets[0], "stream", text("yes: no default applies"));
+    if (v.refuse != ENDING_NONE) say(&sheets[0], "refused", text("%s: %s", ending_name(v.refuse), v.say ? v.say : ""));
+    candidates_sheet(&sheets[1], p, h, trusted, wall);
+    if (v.refuse == ENDING_NONE && upstreams_of(m.route).n) {
+        struct head *up = head_clone(h, a);
+        span told;
+        route_rewrite(&m, a, up);
+        fields_apply(&p->context, up, (struct str){ 0 }, false);
+        enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc, deadline_left(&p->deadline, &v, now, v.to_head), wall, up, &told);
+        if (e != ENDING_NONE) say(&sheets[0], "refused", text("%s: no dialect can say so little", ending_name(e)));
+        route_edit_headers(&m.route->headers.request, up);
+        if (e == ENDING_NONE) upstream_sheet(&sheets[2], up);
+    }
+    sheets_out(to, sheets, 3, json);
+}
+const char *explain_request(FILE *to, const struct config *c, struct str line, const char *const *fields, size_t nfields, bool trusted,
+                            bool json) {
+    struct arena a;
+    struct head h;
+    arena_init(&a, NULL);
+    const char *fault = read_request(&a, line, fields, nfields, &h);
+    if (!fault) {
+        if (json) fputs("{", to);
+        follow(to, c, &a, &h, trusted, json);
+        fputs(json ? "}\n" : "\n", to);
+    }
+    arena_clear(&a);
+    return fault;
+}
