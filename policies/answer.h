@@ -10,5 +10,8 @@ struct answer_policy { struct answer_row row[ENDINGS]; };
 extern const struct conf_table answer_table; /* a key an ending that can owe an answer; grpc by name or number */
 /* status: the fault's own, 0: none; it beats the table but not the policy. detail: static sentence or NULL. */
 void answer_decide(const struct answer_policy *p, enum ending why, uint16_t status, const char *detail, struct rpc_answer *out);
+/* After answer_decide, for what an upstream did: its RST_STREAM code as a gRPC status (semantics 3), and a connection that was lost after the head.
+ * A status that the policy gives stays. late: the deadline has passed. */
+void answer_by_code(const struct answer_policy *p, enum ending why, uint32_t wire, bool after_head, bool late, struct rpc_answer *out);
 const char *grpc_status_name(uint8_t code); /* "DEADLINE_EXCEEDED"; "UNKNOWN" for what has no name */
 #endif

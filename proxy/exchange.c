@@ -158,9 +158,13 @@ static void send_local(struct exchange *x, struct head *h, struct str body) {
 static struct rpc_answer answer_for(struct exchange *x, enum ending why) {
     struct rpc_answer a = { 0 };
     answer_decide(&x->policy->answer, why, x->fault.status, x->fault.say, &a);
+    answer_by_code(&x->policy->answer, why, x->context.wire, x->answered != ANSWERED_NOT, instant_before(x->context.deadline, x->w->now), &a);
     a.head_request = str_eq(x->request->method, STR("HEAD"));
     return a;
 }
+/* The peer's code, for a client whose protocol has no word of its own for the ending (semantics 3 and 4). */
+static uint32_t wire_for_client(const struct exchange *x) { return x->rpc && x->rpc->answer_late ? 0 : x->context.wire; }
+static void cut(struct exchange *x) { leg_cancel(&x->leg, x->context.ending, wire_for_client(x), CANCEL_BAND); }
 /* What a client that still waits is told. */
 static void answer_ending(struct exchange *x, enum ending why) {
     struct rpc_answer what = answer_for(x, why);
@@ -179,7 +183,7 @@ static void answer_ending(struct exchange *x, enum ending why) {
         x->cut_pending = true; /* what was received is delivered first (semantics 4); bounded by the write timeout */
         wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.write));
     } else {
-        leg_cancel(&x->leg, why, x->context.wire, CANCEL_BAND);
+        cut(x);
     }
 }
 
@@ -205,7 +209,7 @@ static void on_ended(struct hook *h, const struct context *c, enum ending why) {
     body_clear(&x->up);
     if (x->leg.session && why != ENDING_COMPLETED && (x->answered != ANSWERED_WHOLE || why == ENDING_CLIENT_STALLED)) {
         if (ending_rows[why].http > ENDING_CUT && x->rpc) answer_ending(x, why);
-        else leg_cancel(&x->leg, why, x->context.wire, CANCEL_BAND);
+        else cut(x);
     }
     if (x->leg.session && x->answered == ANSWERED_WHOLE) { /* its afterlife: an answer on its way to a client that is slow to take it */
         wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.write));
@@ -311,7 +315,7 @@ static void pulled(struct leg *g, size_t n) {
     attempt_credit(x, n);
     if (x->cut_pending && body_waiting(&x->down, x->down_offset) == 0) {
         x->cut_pending = false;
-        leg_cancel(g, x->context.ending, x->context.wire, CANCEL_BAND);
+        cut(x);
     }
 }
 static void on_slots(struct session *s) { (void)s; }
