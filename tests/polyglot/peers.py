@@ -47,8 +47,10 @@ class Peer:
         self.events = collections.defaultdict(list)  # of a call
         self.changed = threading.Condition()
         arguments = [CERTIFICATE, KEY] if role == "serve" else [CERTIFICATE]
-        self.process = subprocess.Popen(COMMANDS[language] + [role] + arguments, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, env={**os.environ, **ENVIRONMENT})
+        self.log = os.path.join(OUT, f"{language}-{role}.log")
+        with open(self.log, "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(COMMANDS[language] + [role] + arguments, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=log, text=True, env={**os.environ, **ENVIRONMENT})
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
@@ -69,7 +71,9 @@ class Peer:
                 if len(found) >= n:
                     return found[n - 1]
                 left = until - time.monotonic()
-                if left <= 0 or self.process.poll() is not None:
+                if self.process.poll() is not None:
+                    raise AssertionError(f"{self.language} {self.role} exited with {self.process.poll()}: see {self.log}")
+                if left <= 0:
                     seen = [{k: v for k, v in e.items() if k not in ("metadata", "id")} for e in self.events[call]]
                     raise AssertionError(f"{self.language} {self.role}: no '{name}' ({n}); there was {seen}")
                 self.changed.wait(min(left, 1))

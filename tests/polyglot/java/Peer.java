@@ -177,9 +177,13 @@ public final class Peer {
                 listed = true;
                 owed = ask.getAnswers();
                 step();
-            } else if (!ask.getHold()) {
+            } else if (!ask.getHold() && (got.received > 0 || isStreamOfQuestions())) { // cancelled early, a call may have but its end
                 finish();
             }
+        }
+
+        private boolean isStreamOfQuestions() {
+            return kind.equals("client") || kind.equals("bidi");
         }
 
         private void finish() {

@@ -58,10 +58,6 @@ class Sum:
 # ---- the server
 
 
-class Failed(Exception):
-    pass
-
-
 class Cancelled(Exception):
     pass
 
@@ -74,7 +70,7 @@ class Call:
         self.got = Sum()
         self.over = threading.Event()
         self.lock = threading.Lock()
-        self.cancelled = self.ended = False
+        self.cancelled = self.failed = self.ended = False
         metadata = context.invocation_metadata()
         self.id = dict(metadata).get("x-call", "")
         left = context.time_remaining()
@@ -100,18 +96,17 @@ class Call:
         return self
 
     def __exit__(self, kind, value, trace):
-        if kind and kind is not Failed:  # reading or writing failed, which it does once the call is cancelled
+        if kind and not self.failed:  # reading or writing failed, which it does once the call is cancelled
             self.over.wait()
         with self.lock:
             self.ended = True
             why = "cancelled" if self.cancelled else "failed" if kind else "done"
             say(id=self.id, event="ended", why=why, **self.got.fields())
-        return kind is not None
+        return kind is not None and not self.failed
 
     def fail(self, code, message):
-        self.context.set_code(next(c for c in grpc.StatusCode if c.value[0] == code))
-        self.context.set_details(message)
-        raise Failed
+        self.failed = True
+        self.context.abort(next(c for c in grpc.StatusCode if c.value[0] == code), message)  # raises
 
     def finish(self, ask):
         if ask.hold:
