@@ -119,12 +119,13 @@ static size_t take_request(struct session *s, const uint8_t *p, size_t n, instan
     if (blank) return blank;
     if (n == 1 && p[0] == '\r') return 0;
     s->begun = true;
+    if (target_too_long(s, p, n)) {
+        fail_down(s, (struct http1_verdict){ 414, "the target is too long" }); /* said before the head it stands in is found too long */
+        return n;
+    }
     size_t end = section(s, p, n);
     if (is_closing(s)) return n;
-    if (!end) {
-        if (target_too_long(s, p, n)) fail_down(s, (struct http1_verdict){ 414, "the target is too long" });
-        return is_closing(s) ? n : 0;
-    }
+    if (!end) return 0;
     struct http1_message m;
     struct http1_rules r = rules(s);
     struct http1_verdict v = http1_parse_request(p, end, &r, &m);
