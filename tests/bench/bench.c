@@ -106,10 +106,29 @@ int connect_to(uint16_t port, const char *from) {
     if (connect(fd, (void *)&a, sizeof a)) die("cannot connect to 127.0.0.1:%u: %s", port, strerror(errno));
     return fd;
 }
-void send_text(int fd, const char *text) {
-    size_t n = strlen(text);
-    if (send(fd, text, n, MSG_NOSIGNAL) != (ssize_t)n) die("cannot send: %s", strerror(errno));
+void send_bytes(int fd, const void *p, size_t n) {
+    if (send(fd, p, n, MSG_NOSIGNAL) != (ssize_t)n) die("cannot send: %s", strerror(errno));
 }
+void send_text(int fd, const char *text) { send_bytes(fd, text, strlen(text)); }
+void send_http2_request(int fd, const char *method, const char *path) {
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" /* RFC 9113 3.4 */
+                                  "\0\0\0\4\0\0\0\0\0";             /* SETTINGS, empty */
+    bool post = strcmp(method, "POST") == 0;
+    size_t path_size = strlen(path), size = 2 + 2 + path_size + 7;
+    uint8_t text[256];
+    if (path_size > 120) die("%s is too long", path);
+    memcpy(text, preface, sizeof preface - 1);
+    uint8_t *p = text + sizeof preface - 1;
+    /* HEADERS, END_HEADERS, without a body END_STREAM; RFC 7541: indexed :method and :scheme http, literal :path and :authority */
+    const uint8_t frame[] = { 0, 0, (uint8_t)size, 1, post ? 4 : 5, 0, 0, 0, 1, post ? 0x83 : 0x82, 0x86, 0x44, (uint8_t)path_size };
+    memcpy(p, frame, sizeof frame), p += sizeof frame;
+    memcpy(p, path, path_size), p += path_size;
+    memcpy(p, "\x41\5bench", 7), p += 7;
+    static const char data[] = "\0\0\3\0\0\0\0\0\1abc";
+    if (post) memcpy(p, data, sizeof data - 1), p += sizeof data - 1;
+    send_bytes(fd, text, (size_t)(p - text));
+}
+void send_http2_reset(int fd) { send_bytes(fd, "\0\0\4\3\0\0\0\0\1\0\0\0\x8", 13); }
 void leave(int fd, bool reset) {
     struct linger now = { .l_onoff = 1, .l_linger = 0 };
     if (reset) setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -199,7 +218,8 @@ double gateway_metric(const struct gateway *g, const char *name) {
     text[n] = 0;
     close(fd);
     size_t len = strlen(name);
-    for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+    for (char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
         if (strncmp(line, name, len) == 0 && line[len] == ' ') return strtod(line + len, NULL);
     }
     return -1;

@@ -24,7 +24,11 @@ void figures_print(struct figures *f, const char *what); /* one line; empties f 
 /* Blocking sockets with TCP_NODELAY, which fail after five seconds. */
 int listen_any(uint16_t *port);                     /* on 127.0.0.1 */
 int connect_to(uint16_t port, const char *from);    /* from: source address; NULL: any */
+void send_bytes(int fd, const void *p, size_t n);
 void send_text(int fd, const char *text);
+/* A connection's first bytes and a request on stream 1, as HTTP/2; a body follows, of which three bytes are sent, where the method is POST. */
+void send_http2_request(int fd, const char *method, const char *path);
+void send_http2_reset(int fd);                      /* RST_STREAM(CANCEL) for stream 1 */
 void leave(int fd, bool reset);                     /* closes: FIN, or RST */
 uint16_t free_port(void);
 void raise_descriptor_limit(void);

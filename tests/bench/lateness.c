@@ -4,7 +4,7 @@
 // back. Deadlines are fractions of milliseconds, since an answer comes at a tick of the gateway's wheel, and the next request right after it. A
 // timer of the client's own is measured beside it: as late as that is what the machine cannot do better. An early answer is an error, but for
 // one that says shed_expired: there the connection to the upstream took what was left.
-//   build/bench/lateness [REQUESTS [AT A TIME]]      (10000 200)
+//   build/bench/lateness [REQUESTS [AT A TIME]]      (10000 500)
 #include "tests/bench/bench.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static const char yaml[] =
     "admin: { address: '${ADMIN}' }\n"
     "log: { access: disabled, level: warn }\n";
 
-struct client { int fd; int64_t due; };
+struct client { int fd; int64_t due; bool warm; }; /* warm: its first answer, which is not counted, has come */
 static struct bench {
     int epoll, upstream;
     struct client *clients;
@@ -44,7 +44,7 @@ static void watch(int fd, uint64_t what) {
 static int64_t draw_time_us(void) { return 20000 + draw(480000); }
 static void ask(struct client *c) {
     if (b.asked == b.total) return;
-    b.asked++;
+    b.asked += c->warm;
     char text[256];
     int64_t us = draw_time_us();
     snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nx-request-timeout: 0.%06d\r\n\r\n", (int)us);
@@ -69,9 +69,12 @@ static void on_client(struct client *c) {
     if (strncmp(text, "HTTP/1.1 504 ", 13) != 0 || !strstr(text, "\r\n\r\n")) die("not a 504: %s", text);
     bool shed = strstr(text, "shed_expired") != NULL;
     if (late < 0 && !shed) die("a 504 came %.3f ms before its deadline", (double)-late / (double)MS);
-    b.shed += shed;
-    if (!shed) figures_add(&b.late, late);
-    b.answered++;
+    if (c->warm) {
+        b.answered++;
+        b.shed += shed;
+        if (!shed) figures_add(&b.late, late);
+    }
+    c->warm = true;
     ask(c);
 }
 static void on_upstream(int fd) {
@@ -85,7 +88,7 @@ static void on_upstream(int fd) {
 }
 static void run(void) {
     struct epoll_event events[64];
-    size_t begun = 0; /* one a millisecond: all at once, they would wait for each other */
+    size_t begun = 0;
     while (b.answered < b.total) {
         if (begun < b.at_a_time) ask(&b.clients[begun++]);
         int n = epoll_wait(b.epoll, events, 64, begun < b.at_a_time ? 1 : 5000);
@@ -116,7 +119,7 @@ int main(int argc, char **argv) {
     char what[80];
     raise_descriptor_limit();
     b.total = argc > 1 ? strtoul(argv[1], NULL, 10) : 10000;
-    b.at_a_time = argc > 2 ? strtoul(argv[2], NULL, 10) : 200;
+    b.at_a_time = argc > 2 ? strtoul(argv[2], NULL, 10) : 500;
     b.epoll = epoll_create1(EPOLL_CLOEXEC);
     b.upstream = listen_any(&work);
     set_address("WORK", work);
