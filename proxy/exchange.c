@@ -155,10 +155,15 @@ static void send_local(struct exchange *x, struct head *h, struct str body) {
     body_push(&x->down, (const uint8_t *)body.p, body.n, NULL);
     finish_answer(x);
 }
+/* An upstream gives up by what it was told, the reserve before our own timer; grpc-java says so by RST_STREAM(CANCEL). */
+static bool is_late(const struct exchange *x) {
+    instant given_up = x->told.ns > 0 ? instant_add(x->sent_at, x->told) : x->context.deadline;
+    return !instant_before(x->w->now, given_up);
+}
 static struct rpc_answer answer_for(struct exchange *x, enum ending why) {
     struct rpc_answer a = { 0 };
     answer_decide(&x->policy->answer, why, x->fault.status, x->fault.say, &a);
-    answer_by_code(&x->policy->answer, why, x->context.wire, x->answered != ANSWERED_NOT, instant_before(x->context.deadline, x->w->now), &a);
+    answer_by_code(&x->policy->answer, why, x->context.wire, x->answered != ANSWERED_NOT, is_late(x), &a);
     a.head_request = str_eq(x->request->method, STR("HEAD"));
     return a;
 }
