@@ -539,6 +539,12 @@ static inline bool log_pending(void) { return timer_is_armed(&world.w.log_timer)
 static inline void assert_nothing_left(void) {
     struct worker *w = &world.w;
     settle();
+    LIST_EACH(&w->exchanges, x, struct exchange, node) {
+        struct str target = x->request ? x->request->target : STR("?");
+        print_error("still there: %.*s, ending %s, answered %u, waiting %llu, the upload %s, the client's leg %s, attempts %s\n", STR_ARG(target),
+                    ending_name(x->context.ending), x->answered, (unsigned long long)body_waiting(&x->down, x->down_offset),
+                    x->up.complete ? "complete" : "coming", x->leg.session ? "open" : "closed", list_is_empty(&x->attempts) ? "over" : "open");
+    }
     size_t timers = (size_t)log_pending() + timer_is_armed(&w->drain_timer);
     LIST_EACH(&w->conns, c, struct conn, all) {
         timers += timer_is_armed(&c->timer);
