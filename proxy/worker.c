@@ -209,13 +209,19 @@ static void on_drop_timer(struct timer *t, instant now) {
     LIST_EACH(&w->conns, c, struct conn, all) { conn_lose(c, &gone, false); }
     if (w->nconns) wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, span_s(1)));
 }
+/* The drain time is over: what still lives is ended and answered; a second later, who has not closed by then is dropped. */
 static void on_drain_timer(struct timer *t, instant now) {
     (void)now;
+    static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
     struct worker *w = CONTAINER_OF(t, struct worker, drain_timer);
+    if (w->drain_over) {
+        LIST_EACH(&w->conns, c, struct conn, all) { conn_lose(c, &gone, false); }
+        return;
+    }
+    w->drain_over = true;
     if (w->nexchanges) log_warn("worker", "drain time is over: %zu exchanges are ended", w->nexchanges);
     end_all(w, ENDING_SHUTDOWN);
-    LIST_EACH(&w->conns, c, struct conn, all) { conn_shutdown(c, true); }
-    w->drain_timer.fire = on_drop_timer;
+    LIST_EACH(&w->conns, d, struct conn, all) { conn_shutdown(d, true); }
     wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, span_s(1)));
 }
 void worker_drain(struct worker *w) {
