@@ -63,10 +63,13 @@ struct session { /* embedded in the core's connection; the codec's tail follows 
     struct list legs;         /* core's */
     uint32_t cancel_burst;    /* up: how many cancels in band the connection bears at once, and one more each cancel_every; 0: any number */
     span cancel_every;
+    uint32_t cancels_deferred; /* codec counts: cancels that waited for that budget */
+    bool retired;             /* codec sets: it takes no new legs since that budget was used up for too long */
     bool trusted;             /* down: the peer's word counts; limits against attackers do not apply */
     instant wake;             /* codec wishes tick() then (PING, heartbeat, SETTINGS timeout); NEVER: none. Core reads it after every entry */
     bool wants_output;        /* codec sets when it has something to write: core puts the session on the turn's list */
     bool wants_feed;          /* codec sets when input that it left can now be taken (the next pipelined request): core feeds again this turn */
+    unsigned slots_known;     /* up: what the peer said of its limit; before it did, what it said on an earlier connection. 0: not known */
     bool reusable;            /* codec sets, up role: may serve another exchange */
     bool begun;               /* codec sets, down role: bytes of a request not yet opened have come (timeouts.header counts; else it is idle) */
     enum session_next next;   /* codec sets: what the core does once output is empty */

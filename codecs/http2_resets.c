@@ -67,7 +67,7 @@ static void limbo_serve_up(struct http2 *h) {
         http2_limbo_remove(h, oldest);
         nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, oldest, NGHTTP2_CANCEL);
     }
-    if (h->nlimbo && instant_until(h->limbo[0].since, h->now).ns >= h->conf->retire_after.ns) h->retiring = true;
+    if (h->nlimbo && instant_until(h->limbo[0].since, h->now).ns >= h->conf->retire_after.ns) h->retiring = h->s->retired = true;
 }
 
 void http2_tell_cancel(struct http2 *h, struct http2_leg *t) {
@@ -75,6 +75,7 @@ void http2_tell_cancel(struct http2 *h, struct http2_leg *t) {
     if (!h->nlimbo && bucket_take(&h->told, h->s->cancel_burst, h->s->cancel_every, h->now)) {
         nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
     } else {
+        h->s->cancels_deferred++;
         limbo_add(h, stream);
     }
 }

@@ -24,6 +24,7 @@ struct endpoint { /* freed when it is out of the list and its last connection is
     size_t nconns, inflight;
     unsigned number;
     instant failed_until;
+    unsigned slots;              /* how many requests one connection takes, as the last one that said so; 0: none has */
     uint64_t used;               /* when it was last given a request, or a connection was opened to it, in upstream.uses */
     char text[INET6_ADDRSTRLEN + 16];
 };
@@ -236,6 +237,8 @@ static void on_up_freed(struct conn *c) {
     struct endpoint *e = endpoint_of(c);
     metric_add(&c->w->metrics, METRIC_UP_BYTES_IN, c->bytes_in);
     metric_add(&c->w->metrics, METRIC_UP_BYTES_OUT, c->bytes_out);
+    metric_add(&c->w->metrics, METRIC_RESETS_DEFERRED, c->session.cancels_deferred);
+    if (c->session.retired) metric_inc(&c->w->metrics, METRIC_CONNECTIONS_RETIRED);
     list_del(&c->node);
     e->nconns--;
     endpoint_unref(e);
@@ -261,6 +264,7 @@ static bool conn_open_for(struct upstream *u, struct place *p) {
         place_fail(p, &f);
         return false;
     }
+    c->session.slots_known = e->slots;
     u->nconns++;
     u->opening++;
     e->nconns++;
@@ -367,6 +371,7 @@ void upstream_release(struct conn *c) {
     pump(u);
 }
 void upstream_slots(struct conn *c) {
+    endpoint_of(c)->slots = c->session.slots_known;
     if (c->state != CONN_OPEN || !list_is_linked(&c->node) || place_of(endpoint_of(c)->u, c)) return; /* the last: on_up_open is about to come */
     conn_file(c);
     pump(endpoint_of(c)->u);

@@ -81,6 +81,7 @@ static void on_log_timer(struct timer *t, instant now) {
     (void)now;
     struct worker *w = CONTAINER_OF(t, struct worker, log_timer);
     access_log_flush(w->log);
+    metric_set(&w->metrics, METRIC_LOG_DROPPED, access_log_dropped(w->log));
 }
 static void on_drain_timer(struct timer *t, instant now);
 static void init_loop(struct worker *w) {
@@ -254,7 +255,7 @@ void worker_free(struct worker *w) {
     access_log_free(w->log);
     wheel_disarm(&w->wheel, &w->drain_timer);
     wheel_disarm(&w->wheel, &w->log_timer);
-    log_info("worker", "worker %u stopped: live exchanges %zu timers %zu connections %zu arena bytes %zu chunks %zu", w->index, w->nexchanges,
+    log_at(w->config ? LOG_INFO : LOG_DEBUG, "worker", "worker %u stopped: live exchanges %zu timers %zu connections %zu arena bytes %zu chunks %zu", w->index, w->nexchanges,
              w->wheel.armed, w->nconns, w->arenas.out, w->chunks.out);
     assert(w->nexchanges == 0 && w->nconns == 0 && w->wheel.armed == 0);
     contexts_free(&w->contexts);

@@ -61,7 +61,9 @@ static void zone_set(struct zone *z, const char *text, int ttl) {
     char copy[256];
     z->mode = ANSWERS, z->n = 0, z->ttl = ttl;
     snprintf(copy, sizeof copy, "%s", text);
-    for (char *p = strtok(copy, " "); p; p = strtok(NULL, " ")) assert_int_equal(inet_pton(z == &a ? AF_INET : AF_INET6, p, z->v[z->n++]), 1);
+    char *rest = NULL;
+    for (char *p = strtok_r(copy, " ", &rest); p; p = strtok_r(NULL, " ", &rest))
+        assert_int_equal(inet_pton(z == &a ? AF_INET : AF_INET6, p, z->v[z->n++]), 1);
 }
 
 /* ---- who listens ---------------------------------------------------------------------------------------------------------------------------- */
