@@ -213,16 +213,11 @@ static void on_drop_timer(struct timer *t, instant now) {
 /* The drain time is over: what still lives is ended and answered; a second later, who has not closed by then is dropped. */
 static void on_drain_timer(struct timer *t, instant now) {
     (void)now;
-    static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
     struct worker *w = CONTAINER_OF(t, struct worker, drain_timer);
-    if (w->drain_over) {
-        LIST_EACH(&w->conns, c, struct conn, all) { conn_lose(c, &gone, false); }
-        return;
-    }
-    w->drain_over = true;
     if (w->nexchanges) log_warn("worker", "drain time is over: %zu exchanges are ended", w->nexchanges);
     end_all(w, ENDING_SHUTDOWN);
-    LIST_EACH(&w->conns, d, struct conn, all) { conn_shutdown(d, true); }
+    LIST_EACH(&w->conns, c, struct conn, all) { conn_shutdown(c, true); }
+    w->drain_timer.fire = on_drop_timer;
     wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, span_s(1)));
 }
 void worker_drain(struct worker *w) {
@@ -255,8 +250,9 @@ void worker_free(struct worker *w) {
     access_log_free(w->log);
     wheel_disarm(&w->wheel, &w->drain_timer);
     wheel_disarm(&w->wheel, &w->log_timer);
-    log_at(w->config ? LOG_INFO : LOG_DEBUG, "worker", "worker %u stopped: live exchanges %zu timers %zu connections %zu arena bytes %zu chunks %zu", w->index, w->nexchanges,
-             w->wheel.armed, w->nconns, w->arenas.out, w->chunks.out);
+    log_at(w->config ? LOG_INFO : LOG_DEBUG, "worker",
+           "worker %u stopped: live exchanges %zu timers %zu connections %zu arena bytes %zu chunks %zu", w->index, w->nexchanges, w->wheel.armed,
+           w->nconns, w->arenas.out, w->chunks.out);
     assert(w->nexchanges == 0 && w->nconns == 0 && w->wheel.armed == 0);
     contexts_free(&w->contexts);
     arena_pool_clear(&w->arenas);

@@ -54,7 +54,7 @@ struct worker {
     struct resolver *resolver;       /* owned */
     struct worker_metrics metrics;
     struct access_log *log;          /* owned; NULL: disabled */
-    bool draining, drain_over, stopped;
+    bool draining, stopped;
     struct timer drain_timer, log_timer;
     int timer_fd; struct event timer_event; instant timer_at; /* what the timerfd is set to; NEVER: unset */
     int mail_fd; struct event mail_event; pthread_mutex_t mail_lock; struct message *mail, **mail_end;
