@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- time, chance, trouble ------------------------------------------------------------------------------------------------------------- */
+/* ---- time, chance, trouble --------------------------------------------------------------------------------------- */
 int64_t clock_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -46,7 +46,7 @@ void die(const char *format, ...) {
     exit(1);
 }
 
-/* ---- figures ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
 void figures_add(struct figures *f, int64_t ns) {
     if (f->n == f->cap) {
         f->cap = f->cap ? 2 * f->cap : 1024;
@@ -74,7 +74,7 @@ void figures_print(struct figures *f, const char *what) {
     f->n = 0;
 }
 
-/* ---- sockets -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- sockets ----------------------------------------------------------------------------------------------------- */
 static struct sockaddr_in loopback(uint16_t port) {
     return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
 }
@@ -156,7 +156,7 @@ void raise_descriptor_limit(void) {
     setrlimit(RLIMIT_NOFILE, &l);
 }
 
-/* ---- programs -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- programs ---------------------------------------------------------------------------------------------------- */
 pid_t run_program(char *const argv[]) {
     size_t slot = 0;
     while (running[slot] > 0) slot++;
@@ -208,7 +208,7 @@ void gateway_stop(struct gateway *g) {
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) die("the gateway ended with status %d", status);
 }
 
-/* ---- what is known of a gateway ------------------------------------------------------------------------------------------------------------------ */
+/* ---- what is known of a gateway ---------------------------------------------------------------------------------- */
 double gateway_metric(const struct gateway *g, const char *name) {
     static char text[1 << 16];
     int fd = connect_to(g->admin, NULL);

@@ -48,8 +48,8 @@ static void measure(bool http2, size_t n) {
     for (size_t i = 0; i < n; i++) close(fds[i]);
     wait_gone(&g);
     size_t after = resident_kib(g.pid);
-    printf("idle connections, %-8s %zu of them: %.2f KiB each; RSS %zu KiB before, %zu with them, %zu when they had left\n", http2 ? "HTTP/2" : "HTTP/1.1", n,
-           (double)(during - before) / (double)n, before, during, after);
+    printf("idle connections, %-8s %zu of them: %.2f KiB each; RSS %zu KiB before, %zu with them, %zu when they had left\n",
+           http2 ? "HTTP/2" : "HTTP/1.1", n, (double)(during - before) / (double)n, before, during, after);
     gateway_stop(&g);
     free(fds);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether cancelled requests leave anything behind: a hundred thousand clients of HTTP/1.1 and HTTP/2, many at a time, each of which leaves (FIN, RST,
-// FIN behind a byte of another request or behind RST_STREAM) while its request is queued, connecting, uploading, without an answer, or amid one. Then /metrics must say that no exchange, no
-// queued request and no connection is left, and the process must have its descriptors and its memory back. Exits 1 where that is not so.
+// Whether cancelled requests leave anything behind: a hundred thousand clients of HTTP/1.1 and HTTP/2, many at a time, each of which leaves (FIN,
+// RST, FIN behind a byte of another request or behind RST_STREAM) while its request is queued, connecting, uploading, without an answer, or amid
+// one. Then /metrics must say that no exchange, no queued request and no connection is left, and the process must have its descriptors and its
+// memory back. Exits 1 where that is not so.
 //   build/bench/soak [REQUESTS [AT A TIME]]      (100000 64)
 #define _GNU_SOURCE /* memmem */
 #include "tests/bench/bench.h"
@@ -31,7 +32,7 @@ static const char yaml[] =
     "admin: { address: '${ADMIN}' }\n"
     "log: { access: disabled, level: warn }\n";
 
-static const struct phase { const char *method, *path; bool may_fail; } phases[] = { /* may_fail: 503, where its queue is full or connecting took too long */
+static const struct phase { const char *method, *path; bool may_fail; } phases[] = { /* may_fail: 503, its queue full, or connecting took too long */
     { "GET", "/queued", true }, { "GET", "/connecting", true }, { "GET", "/hang/", false }, { "POST", "/upload/", false }, { "GET", "/part", false },
 };
 enum { PHASE_QUEUED, PHASE_CONNECTING, PHASE_SILENT, PHASE_UPLOADING, PHASE_AMID, PHASES };
@@ -55,7 +56,7 @@ static void watch(int fd, uint64_t what) {
     if (epoll_ctl(b.epoll, EPOLL_CTL_ADD, fd, &e)) die("epoll: %s", strerror(errno));
 }
 
-/* ---- clients ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- clients ----------------------------------------------------------------------------------------------------- */
 static void send_request(int fd, unsigned phase, bool http2, size_t id) {
     const struct phase *p = &phases[phase];
     char text[256], path[64];
@@ -117,7 +118,7 @@ static void on_asked(const char *text) {
     }
 }
 
-/* ---- the upstream -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the upstream ------------------------------------------------------------------------------------------------ */
 static void on_upstream(int fd) {
     char text[65536];
     if (fd == b.upstream) {
@@ -148,7 +149,7 @@ static uint16_t deaf_port(void) {
     return ntohs(a.sin_port);
 }
 
-/* ---- the run --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
 static void turn(int patience_ms) {
     struct epoll_event events[64];
     int n = epoll_wait(b.epoll, events, 64, patience_ms);
