@@ -20,7 +20,7 @@ static const char yaml[] =
     "  load: { protocol: http1, endpoints: [ '${LOAD}' ] }\n"
     "routes: [ { match: { path: /bytes/* }, upstream: load }, { match: { path: /* }, upstream: work } ]\n"
     "admin: { address: '${ADMIN}' }\n"
-    "log: { access: disabled, level: warn }\n";
+    "log: { access: disabled, level: error }\n";
 static const char request[] = "GET /work HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\n\r\n";
 
 struct stage { struct gateway gateway; int upstream; };

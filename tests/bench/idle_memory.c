@@ -14,7 +14,7 @@ static const char yaml[] =
     "upstreams: { none: { endpoints: [ '127.0.0.1:1' ] } }\n"
     "routes: [ { match: { path: /* }, respond: { status: 200, body: hello } } ]\n"
     "admin: { address: '${ADMIN}' }\n"
-    "log: { access: disabled, level: warn }\n";
+    "log: { access: disabled, level: error }\n";
 
 static const char request[] = "GET /hello HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\nCookie: session=6f1f3a7b0c9d4e55a1\r\n\r\n";
 

@@ -21,7 +21,7 @@ static const char yaml[] =
     "policies: { default: { deadline: { read: [ x-request-timeout ] } } }\n"
     "routes: [ { match: { path: /* }, upstream: work } ]\n"
     "admin: { address: '${ADMIN}' }\n"
-    "log: { access: disabled, level: warn }\n";
+    "log: { access: disabled, level: error }\n";
 
 struct client { int fd; int64_t due; bool warm; }; /* warm: its first answer, which is not counted, has come */
 static struct bench {

@@ -30,7 +30,7 @@ static const char yaml[] =
     "  - { match: { path: /connecting }, upstream: deaf }\n"
     "  - { match: { path: /* }, upstream: work }\n"
     "admin: { address: '${ADMIN}' }\n"
-    "log: { access: disabled, level: warn }\n";
+    "log: { access: disabled, level: error }\n";
 
 static const struct phase { const char *method, *path; bool may_fail; } phases[] = { /* may_fail: 503, its queue full, or connecting took too long */
     { "GET", "/queued", true }, { "GET", "/connecting", true }, { "GET", "/hang/", false }, { "POST", "/upload/", false }, { "GET", "/part", false },
