@@ -117,6 +117,8 @@ static unsigned slots_now(const struct http2 *h) {
     if (h->goaway || h->retiring || !http2_may_tell(h)) return 0;
     /* nghttp2 gives 100 before the peer's SETTINGS, and what they say (or no limit) after. */
     uint32_t most = nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    if (h->settings_seen) h->s->slots_known = most;
+    else if (h->s->slots_known && h->s->slots_known < most) most = h->s->slots_known;
     return most > h->nlimbo ? most - (unsigned)h->nlimbo : 0;
 }
 
@@ -132,7 +134,7 @@ static void tell_slots(struct http2 *h) {
 static instant wake_at(const struct http2 *h) {
     if (h->dead) return INSTANT_NEVER;
     instant at = instant_min(h->settle_by, http2_resets_wake(h));
-    if (h->s->role == CODEC_DOWN) return at;
+    if (h->s->role == CODEC_DOWN) return h->goaway ? at : instant_min(at, h->last_by);
     if (h->pinged) return instant_min(at, instant_add(h->ping_at, h->conf->ping_timeout));
     return instant_min(at, instant_add(h->heard, h->conf->ping_interval));
 }
@@ -190,9 +192,10 @@ static void settle(struct http2 *h) {
     if (h->goaway) refuse_queue(h);
     tell_slots(h);
     say_closed(h);
-    if (h->retiring && !h->goaway && !h->dead && h->nlegs == 0) {
+    if ((h->retiring || h->retire_idle) && !h->goaway && !h->dead && h->nlegs == 0) {
         nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
         h->goaway = true;
+        tell_slots(h);
     }
     if (h->goaway && h->nlegs == 0) s->next = NEXT_CLOSE;
     s->wake = wake_at(h);
@@ -363,10 +366,15 @@ static void http2_output(struct session *s, struct out *o, instant now) {
     size_t before = o->bytes;
     if (!h->dead && !h->goaway) http2_send_requests(h, o);
     http2_take(h, o, NULL);
+    settle(h);
+    if (s->wants_output) { /* an end brought something about (GOAWAY, a reset that had waited): nobody may ask again */
+        http2_take(h, o, NULL);
+        settle(h);
+    }
     if (o->bytes != before && !h->settings_acked && instant_is_never(h->settle_by)) h->settle_by = instant_add(now, h->conf->settings_timeout);
     if (h->noticed && instant_is_never(h->last_by)) h->last_by = instant_add(now, ROUND_TRIP_MAX);
     h->out = NULL;
-    settle(h);
+    s->wake = wake_at(h);
 }
 
 static void http2_close(struct session *s) {
@@ -484,9 +492,9 @@ static void http2_shutdown(struct session *s, bool final) {
     struct http2 *h = http2_of(s);
     if (h->dead || h->failing) return;
     if (s->role == CODEC_UP) {
-        h->retiring = true;
-        s->slots = 0;
-        s->reusable = false;
+        h->retire_idle = true; /* while it is busy others may join: what comes late has to go somewhere */
+        if (final || h->nlegs == 0) h->retiring = true;
+        if (h->retiring) s->slots = 0, s->reusable = false;
     } else if (final) {
         http2_say_last(h);
     } else if (!h->noticed && !h->goaway) {

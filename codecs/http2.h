@@ -66,6 +66,7 @@ struct http2 { /* a session's tail */
     bool goaway;         /* no more exchanges: told by either side */
     bool noticed;        /* down: the first GOAWAY of two was submitted, with a PING behind it */
     instant last_by;     /* ... and the second follows its answer, or at this time at the latest */
+    bool retire_idle;    /* up: it closes when no leg is left */
     bool retiring;       /* up: for want of budget, or of stream ids */
     bool failing, dead;  /* failing: `fault` is to be delivered; dead: it was, or the connection is gone */
     struct fault fault;
@@ -151,8 +152,8 @@ size_t http2_trailers_write(struct http2 *h, const struct head *from);
 /* ---- http2_tunnel.c ---------------------------------------------------------------------------------------------------------- */
 /* Down: CONNECT with :protocol to its neutral form: GET, protocol, BODY_TUNNEL, and a Sec-WebSocket-Key for HTTP/1's sake. */
 void http2_tunnel_request(struct head *h, uint64_t nonce);
-/* Up: a 2xx to an extended CONNECT to its neutral form: 101, and the Sec-WebSocket-Accept that the key asked for. */
-void http2_tunnel_answer(struct head *h, struct str key);
+/* Up: a 2xx to an extended CONNECT to its neutral form: 101 to that protocol, and the Sec-WebSocket-Accept that the key asked for. */
+void http2_tunnel_answer(struct head *h, struct str protocol, struct str key);
 /* The value of Sec-WebSocket-Accept for a key (RFC 6455 4.2.2). */
 struct str http2_websocket_accept(struct arena *a, struct str key);
 #endif

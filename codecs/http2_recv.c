@@ -124,7 +124,7 @@ static void take_answer(struct http2 *h, struct leg *g, bool end) {
         return;
     }
     struct http2_leg *t = http2_leg_of(g);
-    if (t->tunnel && head->status / 100 == 2) http2_tunnel_answer(head, t->ws_key);
+    if (t->tunnel && head->status / 100 == 2) http2_tunnel_answer(head, t->head->protocol, t->ws_key);
     if (!head->interim) g->in = LEG_HEAD; /* T19: an interim answer is no answer yet */
     h->s->ev->on_head(g, head);
 }

@@ -200,6 +200,7 @@ void http2_answer(struct http2 *h, struct leg *g, const struct head *from) {
         return;
     }
     t->refusal = from->status >= 400;
+    if (t->tunnel && from->status != 101) t->end_then_reset = true; /* no tunnel: what the client would send into it is not wanted */
     bool body = has_body(from) && !t->head_request && from->status != 304;
     nghttp2_data_provider provider = { .read_callback = on_read };
     nghttp2_submit_response(h->ng, t->stream, h->nv, n, body ? &provider : NULL);

@@ -85,9 +85,10 @@ void http2_tunnel_request(struct head *h, uint64_t nonce) {
     if (!head_find_name(h, STR("sec-websocket-version"), NULL)) head_add(h, STR("sec-websocket-version"), STR("13"));
 }
 
-void http2_tunnel_answer(struct head *h, struct str key) {
+void http2_tunnel_answer(struct head *h, struct str protocol, struct str key) {
     h->status = 101;
     h->body = BODY_TUNNEL;
+    h->protocol = protocol; /* RFC 9110 7.8: a 101 says to what */
     if (!key.n) return;
     struct str accept = http2_websocket_accept(h->arena, key);
     if (accept.n) head_set(h, STR("sec-websocket-accept"), accept);

@@ -277,18 +277,24 @@ static bool conn_open_for(struct upstream *u, struct place *p) {
 }
 
 /* ---- granting -------------------------------------------------------------------------------------------------------------------------------- */
+/* One may have lost its room in this very turn (its idle timeout), and its codec had no entry yet in which to say so. */
+static struct conn *open_conn(struct endpoint *e, bool fresh) {
+    LIST_EACH(&e->open, c, struct conn, node) {
+        if (!conn_has_room(c)) conn_file(c);
+        else if (!fresh || c->served == 0) return c;
+    }
+    return NULL;
+}
 static struct conn *conn_for(struct upstream *u, const struct place *p) {
     if (!p->fresh && u->nendpoints > 0) {
-        struct endpoint *e = endpoint_pick(u, p);
-        if (!list_is_empty(&e->open)) return LIST_OF(e->open.next, struct conn, node);
+        struct conn *c = open_conn(endpoint_pick(u, p), false);
+        if (c) return c;
     }
     /* Who waits, and whose own connection is under way or cannot be had, takes what came free anywhere. */
     if (!p->slot || (!p->opening && u->nconns < u->max_connections && !is_shared(u))) return NULL;
     LIST_EACH(&u->endpoints, f, struct endpoint, node) {
-        if (p->tried >> (f->number % 64) & 1) continue;
-        LIST_EACH(&f->open, c, struct conn, node) {
-            if (!p->fresh || c->served == 0) return c;
-        }
+        struct conn *c = p->tried >> (f->number % 64) & 1 ? NULL : open_conn(f, p->fresh);
+        if (c) return c;
     }
     return NULL;
 }
