@@ -161,8 +161,9 @@ class Stream:
             elif not wait:
                 return sent
             else:
-                self.wait(lambda: self.over() or min(self.send_window, self.session.send_window) > 0, "room", 30)
-                if self.code is not None or self.session.ended:
+                gone = lambda: self.code is not None or self.session.ended
+                self.wait(lambda: gone() or min(self.send_window, self.session.send_window) > 0, "room", 30)
+                if gone():
                     return sent
 
     def send_trailers(self, *fields):
