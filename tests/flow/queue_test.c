@@ -295,6 +295,24 @@ static void a_try_that_took_too_long_is_dropped_and_its_late_answer_reaches_nobo
     assert_ended("completed");
     assert_logged("attempts", "2");
 }
+static void an_idle_connection_whose_time_is_over_is_not_given_to_an_attempt_of_the_same_turn(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = "idle_timeout: 100ms", .policy = "deadline: { per_try: 100ms }, retry: { retries: 1, when: [ try_timeout ] }" });
+    struct sock *a = asks(GET()), *b = asks(GET_PATH("/b", ""));
+    struct sock *u = upstream(), *v = upstream();
+    upstream_sends(u, ANSWER_OK); /* idle from 0 to 100 ms, as long as the try of the other */
+    assert_answer(a, 200);
+    assert_ended("completed");
+    at(100 * MS);
+    assert_reset(v);
+    assert_true(u->closed);
+    struct sock *w = upstream();
+    upstream_got(w, "GET /b ");
+    upstream_sends(w, ANSWER_OK);
+    assert_answer(b, 200);
+    assert_ended("completed");
+    assert_logged("attempts", "2");
+}
 static void the_client_leaves_between_a_drained_try_and_the_next(void **state) {
     (void)state;
     stage_pair("retry: { retries: 1, when: [ try_timeout ] }, deadline: { per_try: 1s }, cancel: { http1: [ drain ] }", "");
@@ -327,6 +345,7 @@ int main(void) {
         SCENE(what_may_have_run_is_tried_again_only_where_the_policy_says_so),
         SCENE(an_answer_that_began_is_not_tried_again),
         SCENE(a_try_that_took_too_long_is_dropped_and_its_late_answer_reaches_nobody),
+        SCENE(an_idle_connection_whose_time_is_over_is_not_given_to_an_attempt_of_the_same_turn),
         SCENE(the_client_leaves_between_a_drained_try_and_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
