@@ -118,7 +118,7 @@ void answer_decide(const struct answer_policy *p, enum ending why, uint16_t stat
     if (!owes_answer(why)) return; /* T50: a 499 for who has left is a word for the log, never one on the wire */
     out->http = row->http_given ? row->http : status ? status : own->http;
     if (row->grpc_given) out->grpc = row->grpc;
-    else if (why == ENDING_CLIENT_ERROR && is_over_limit(status)) out->grpc = GRPC_RESOURCE_EXHAUSTED;
+    else if ((why == ENDING_CLIENT_ERROR || why == ENDING_UPSTREAM_ERROR) && is_over_limit(status)) out->grpc = GRPC_RESOURCE_EXHAUSTED;
     out->retry_after = row->retry_after;
 }
 

@@ -35,6 +35,7 @@ struct route {
     struct conf_map upstreams;        /* of struct route_weight; at least one is above 0 */
     struct conf_ref policy;
     uint8_t host;                     /* enum: HOST_PRESERVE, HOST_UPSTREAM */
+    uint8_t translate;                /* enum translate */
     struct { struct conf_ref prefix; } rewrite;
     struct { struct header_edits request, answer; } headers; /* YAML: headers: { request: …, response: … } */
     struct route_answer *answer;      /* YAML: respond: { status, body, content_type } */
@@ -46,6 +47,7 @@ struct route {
     const struct policy *use;         /* never NULL after resolution */
 };
 enum host_mode { HOST_PRESERVE, HOST_UPSTREAM };
+enum translate { TRANSLATE_NONE, TRANSLATE_GRPC }; /* what the upstream is spoken to in, where a client speaks another RPC protocol of that kin */
 extern const struct conf_table route_table;
 /* Matches `routes` (n of them) in order. False: none. m's slices live in the arena or in the head. A target that cannot be normalised (a bad
  * escape, NUL, a path that climbs over the root) matches nothing and sets *bad (the answer is 400). */

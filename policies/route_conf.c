@@ -495,7 +495,8 @@ static void check_route(struct conf *c, const struct conf_node *n, void *at) {
         conf_error(c, n->pos, NULL, ways ? "a route has only one of upstream, upstreams, respond and redirect"
                                          : "the route leads nowhere: it has one of upstream, upstreams, respond and redirect");
     r->upstream_index = SIZE_MAX;
-    const struct { const char *key; bool said; } upstreams_own[] = { { "rewrite", r->rewrite.prefix.at }, { "host", r->host != HOST_PRESERVE } };
+    const struct { const char *key; bool said; } upstreams_own[] = { { "rewrite", r->rewrite.prefix.at }, { "host", r->host != HOST_PRESERVE },
+                                                                     { "translate", r->translate != TRANSLATE_NONE } };
     for (size_t i = 0; i < COUNT(upstreams_own) && ways == 1 && (r->answer || r->redirect); i++)
         if (upstreams_own[i].said)
             conf_warn(c, conf_pos_of(n, upstreams_own[i].key), NULL, "%s has no effect: the route asks no upstream", upstreams_own[i].key);
@@ -504,6 +505,11 @@ static void check_route(struct conf *c, const struct conf_node *n, void *at) {
 static const struct conf_word host_words[] = {
     { "preserve", HOST_PRESERVE, "the host that the client asked for" },
     { "upstream", HOST_UPSTREAM, "the upstream's own name" },
+    { 0 }
+};
+static const struct conf_word translate_words[] = {
+    { "none", TRANSLATE_NONE, "the upstream gets what the client speaks" },
+    { "grpc", TRANSLATE_GRPC, "gRPC-Web and Connect clients are translated to gRPC; all else passes as it is" },
     { 0 }
 };
 static const struct conf_field route_fields[] = {
@@ -523,6 +529,8 @@ static const struct conf_field route_fields[] = {
     { .name = "policy", .type = CONF_REF, .offset = offsetof(struct route, policy), .help = "the policy that they are under; left out: default" },
     { .name = "host", .type = CONF_ENUM, .offset = offsetof(struct route, host), .words = host_words, .def = "preserve",
       .help = "the host that the upstream is told" },
+    { .name = "translate", .type = CONF_ENUM, .offset = offsetof(struct route, translate), .words = translate_words, .def = "none",
+      .help = "the RPC protocol that the upstream is spoken to in; grpc needs upstreams that speak HTTP/2" },
     { .name = "rewrite", .type = CONF_STRUCT, .offset = offsetof(struct route, rewrite), .table = &rewrite_table,
       .help = "the path that the upstream gets; left out: the request's, in its normal form" },
     { .name = "headers", .type = CONF_STRUCT, .offset = offsetof(struct route, headers), .table = &headers_table,

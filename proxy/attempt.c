@@ -143,11 +143,12 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     struct head *up = head_clone(x->request, &x->arena);
     const struct route *r = x->match.route;
     route_rewrite(&x->match, &x->arena, up);
+    if (x->bridge) x->bridge->kind->request_head(x->bridge, up);
     span left = deadline_left(&x->policy->deadline, &x->verdict, x->w->now, exchange_to_head(x));
     int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
     unsigned removed = fields_apply(&x->policy->context, up, x->listener->name, false); /* before our own fields are written */
     if (removed) metric_add(&x->w->metrics, METRIC_CONTEXT_FIELDS_REMOVED, removed);
-    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc, left, wall, up, &a->told);
+    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, up, &a->told);
     if (refuse != ENDING_NONE) return refuse;
     if (x->conn) {
         struct forward_facts f = { .peer = peer_text(x->conn), .trusted = x->conn->session.trusted, .secure = x->conn->session.secure,
@@ -170,7 +171,7 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
     x->endpoint = arena_copy(&x->arena, upstream_endpoint_text(c));
     struct fault f = { .why = ENDING_NO_ROUTE, .status = 501, .say = "the upstream speaks a protocol that cannot carry this RPC" };
     struct head *up = NULL;
-    if (c->session.codec->version >= x->rpc->wire_version) {
+    if (c->session.codec->version >= x->rpc_up->wire_version) {
         f = (struct fault){ .why = make_head(a, &up), .say = "too little was left to ask the upstream" };
     }
     if (f.why != ENDING_NONE) {
@@ -240,7 +241,7 @@ static void on_head(struct leg *g, const struct head *h) {
 static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
     struct attempt *a = attempt_of(g);
     leg_received(g, n);
-    if (is_current(a) && !a->draining && a->x->answered != ANSWERED_NOT) {
+    if (is_current(a) && !a->draining && (a->x->answered != ANSWERED_NOT || a->x->bridge)) {
         exchange_answer_body(a->x, p, n, copied);
         return;
     }
@@ -290,7 +291,8 @@ static void pulled(struct leg *g, size_t n) {
     x->moved = x->w->now;
     if (x->keep && x->up.end > x->policy->retry.buffer) x->keep = false; /* past the bound the request is not repeatable */
     if (!x->keep && a->offset <= x->up.end) body_drop(&x->up, a->offset);
-    leg_credit(&x->leg, n < x->leg.uncredited ? n : x->leg.uncredited);
+    bool all = x->bridge && body_waiting(&x->up, a->offset) == 0; /* its bytes and the upstream's are not as many */
+    leg_credit(&x->leg, n < x->leg.uncredited && !all ? n : x->leg.uncredited);
 }
 static void on_slots(struct session *s) { upstream_slots(conn_of(s)); }
 static void on_half_close(struct leg *g) { (void)g; }

@@ -106,12 +106,28 @@ static const struct policy *join_policy(struct conf *c, const struct config *con
     return &all->v[0];
 }
 
+/* Translation ends in gRPC, which is HTTP/2 alone. Over TLS, where nothing else is said, ALPN may still come to it. */
+static void check_speaks(struct conf *c, const struct config *config, const struct conf_node *at, size_t index) {
+    if (index == SIZE_MAX) return;
+    const struct upstream_conf *u = config_upstream(config, index);
+    if (u->codec ? u->codec->version >= 20 : u->tls != NULL) return;
+    conf_error(c, at->pos, "give the upstream protocol: http2", "the route translates to gRPC, and the upstream %.*s does not speak HTTP/2",
+               STR_ARG(config->upstreams.names[index].name));
+}
+
+static void check_translation(struct conf *c, const struct config *config, const struct route *r) {
+    if (r->translate == TRANSLATE_NONE) return;
+    if (r->upstream.at) check_speaks(c, config, r->upstream.at, r->upstream_index);
+    for (size_t i = 0; i < r->nweighted; i++) check_speaks(c, config, r->upstreams.names[0].at, r->weighted_index[i]);
+}
+
 static void join_route(struct conf *c, const struct config *config, size_t i) {
     struct route *r = CONF_AT(config->routes, struct route, i);
     r->index = i;
     r->upstream_index = r->upstream.at ? find_upstream(c, &r->upstream, &config->upstreams) : SIZE_MAX;
     r->use = join_policy(c, config, &r->policy);
     if (r->upstreams.n) join_weighted(c, config, r);
+    check_translation(c, config, r);
 }
 
 static void check_route_names(struct conf *c, const struct config *config) {

@@ -45,6 +45,7 @@ void exchange_free(struct exchange *x) {
     list_del(&x->node);
     body_clear(&x->up);
     body_clear(&x->down);
+    bridge_free(x->bridge);
     list_del(&x->after_feed);
     w->nexchanges--;
     struct arena a = x->arena; /* x itself is in it */
@@ -125,7 +126,7 @@ static void on_idle(struct timer *t, instant now) {
  * 100 (Continue) may leave its body out (RFC 9110 10.1.1): then what follows cannot be told from it. */
 static bool upload_is_short(const struct exchange *x) {
     const struct head *h = x->request;
-    return h->body == BODY_LENGTH && h->length - x->up.end <= DISCARD_MAX && !head_find(h, TOKEN_EXPECT);
+    return h->body == BODY_LENGTH && h->length - x->up_bytes <= DISCARD_MAX && !head_find(h, TOKEN_EXPECT);
 }
 void exchange_after_feed(struct exchange *x) {
     if (x->up.complete || !x->leg.session) return;
@@ -266,14 +267,17 @@ static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
         return;
     }
     x->moved = x->w->now;
-    body_push(&x->up, p, n, copied || x->keep || !x->attempt ? NULL : &x->w->borrowers);
+    x->up_bytes += n;
+    if (x->bridge) exchange_bridge_request(x, p, n, copied);
+    else body_push(&x->up, p, n, copied || x->keep || !x->attempt ? NULL : &x->w->borrowers);
     attempt_ready(x);
 }
 static void on_end(struct leg *g, const struct head *trailers) {
     struct exchange *x = exchange_of(g);
     if (x->up.complete) return;
+    if (x->bridge && !context_is_ended(&x->context) && !exchange_bridge_request_end(x)) return;
     x->up.complete = true;
-    x->up.trailers = trailers;
+    x->up.trailers = x->bridge ? NULL : trailers;
     x->moved = x->w->now;
     if (context_is_ended(&x->context)) return;
     to_head_run(x);
@@ -317,7 +321,7 @@ static void pulled(struct leg *g, size_t n) {
     x->moved = x->w->now;
     if (x->discard) return;
     body_drop(&x->down, x->down_offset);
-    attempt_credit(x, n);
+    attempt_credit(x, x->bridge && body_waiting(&x->down, x->down_offset) == 0 ? SIZE_MAX : n);
     if (x->cut_pending && body_waiting(&x->down, x->down_offset) == 0) {
         x->cut_pending = false;
         cut(x);
@@ -343,28 +347,32 @@ const struct codec_events exchange_down_events = {
 };
 
 /* ---- the answer ------------------------------------------------------------------------------------------------------------------------------------- */
+static void begin_answer(struct exchange *x, struct head *down) {
+    wheel_disarm(&x->w->wheel, &x->to_head);
+    x->answered = ANSWERED_HEAD;
+    x->answered_at = x->moved = x->w->now;
+    x->status = down->status;
+    if (down->body != BODY_TUNNEL) refuse_tunnel(x);
+    if (x->discard) return;
+    if (!head_find(down, TOKEN_DATE)) { /* RFC 9110 6.6.1 */
+        head_add_hashed(down, STR("date"), name_hash(STR("date")), TOKEN_DATE, arena_copy(&x->arena, worker_date(x->w)));
+    }
+    forward_answer(&x->policy->forward, x->answer->version, down);
+    route_edit_headers(&x->match.route->headers.answer, down);
+    rpc_follow_begin(&x->follow, x->rpc, &x->arena, down);
+    leg_send_head(&x->leg, down);
+    if (x->answer->body != BODY_NONE && !str_eq(x->request->method, STR("HEAD"))) idle_run(x);
+}
 void exchange_answer_head(struct exchange *x, const struct head *h) {
     if (h->interim) {
         /* RFC 9110 15.2: not to a client of HTTP/1.0. It stops no timer and begins no answer (trap T19). */
         if (x->answered == ANSWERED_NOT && x->request->version >= 11 && !x->discard) leg_send_head(&x->leg, h);
         return;
     }
-    wheel_disarm(&x->w->wheel, &x->to_head);
-    x->answered = ANSWERED_HEAD;
-    x->answered_at = x->moved = x->w->now;
     x->answer = h;
-    x->status = h->status;
-    if (h->body != BODY_TUNNEL) refuse_tunnel(x);
-    if (x->discard) return;
+    x->moved = x->w->now;
     struct head *down = head_clone(h, &x->arena);
-    if (!head_find(down, TOKEN_DATE)) { /* RFC 9110 6.6.1 */
-        head_add_hashed(down, STR("date"), name_hash(STR("date")), TOKEN_DATE, arena_copy(&x->arena, worker_date(x->w)));
-    }
-    forward_answer(&x->policy->forward, h->version, down);
-    route_edit_headers(&x->match.route->headers.answer, down);
-    rpc_follow_begin(&x->follow, x->rpc, &x->arena, down);
-    leg_send_head(&x->leg, down);
-    if (h->body != BODY_NONE && !str_eq(x->request->method, STR("HEAD"))) idle_run(x);
+    if (!x->bridge || exchange_bridge_head(x, down)) begin_answer(x, down);
 }
 void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied) {
     x->moved = x->w->now;
@@ -372,14 +380,25 @@ void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool c
         attempt_credit(x, n);
         return;
     }
+    if (x->bridge) {
+        exchange_bridge_body(x, p, n, copied);
+        return;
+    }
     rpc_follow_bytes(&x->follow, p, n);
     body_push(&x->down, p, n, copied ? NULL : &x->w->borrowers);
     leg_ready(&x->leg);
 }
+/* False: it has failed. */
+static bool end_bridged(struct exchange *x, const struct head *trailers) {
+    if (!exchange_bridge_end(x, trailers)) return false;
+    if (x->answered == ANSWERED_NOT) begin_answer(x, x->bridge->head);
+    return true;
+}
 void exchange_answer_end(struct exchange *x, const struct head *trailers) {
-    if (x->rpc->outcome && x->answer) x->rpc->outcome(x->answer, trailers, &x->outcome);
-    if (x->rpc->said && x->answer && x->outcome.grpc < 0) x->outcome.grpc = x->rpc->said(&x->follow, x->answer);
-    if (trailers && !x->discard) leg_send_trailers(&x->leg, trailers);
+    if (x->rpc_up->outcome && x->answer) x->rpc_up->outcome(x->answer, trailers, &x->outcome);
+    if (x->rpc_up->said && x->answer && x->outcome.grpc < 0) x->outcome.grpc = x->rpc_up->said(&x->follow, x->answer);
+    if (x->bridge && !x->discard && !end_bridged(x, trailers)) return;
+    if (trailers && !x->discard && !x->bridge) leg_send_trailers(&x->leg, trailers);
     if (!x->discard) {
         finish_answer(x);
         return;
@@ -449,7 +468,7 @@ static enum flow step_decide(struct exchange *x) {
     x->begun = x->moved = x->w->now; /* the clock starts with the complete head (semantics 2.1) */
     x->wall_ns = worker_wall(x->w);
     x->client = arena_copy(&x->arena, exchange_peer_text(x->conn));
-    x->rpc = rpc_recognise(h);
+    x->rpc = x->rpc_up = rpc_recognise(h);
     x->verdict.idle = x->verdict.to_head = x->to_head_left = SPAN_FOREVER;
     x->verdict.total = x->verdict.advice = INSTANT_NEVER;
     x->verdict.source_name = STR("none");
@@ -478,11 +497,12 @@ static enum flow step_ask(struct exchange *x) {
     x->step = STEP_relay;
     x->upstream = choose_upstream(x, x->match.route);
     const struct upstream_conf *u = upstream_conf_of(x->upstream);
-    if (u->codec && u->codec->version < x->rpc->wire_version) {
+    if (!exchange_bridge_begin(x)) return FLOW_WAIT;
+    if (u->codec && u->codec->version < x->rpc_up->wire_version) {
         fail(x, ENDING_NO_ROUTE, 501, "the upstream speaks a protocol that cannot carry this RPC");
         return FLOW_WAIT;
     }
-    x->keep = !x->up.complete && x->policy->retry.buffer > 0 && str_is_empty(x->request->protocol);
+    x->keep = (x->bridge || !x->up.complete) && x->policy->retry.buffer > 0 && str_is_empty(x->request->protocol);
     attempt_start(x, 0, false);
     return FLOW_WAIT;
 }

@@ -11,6 +11,7 @@
 //           → step finish             both legs closed: log, counters, free at the end of the turn
 #ifndef CURFEW_PROXY_EXCHANGE_H
 #define CURFEW_PROXY_EXCHANGE_H
+#include "codecs/bridge.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
@@ -57,11 +58,15 @@ struct exchange {
     /* the request */
     const struct head *request;
     const struct rpc *rpc;
+    const struct rpc *rpc_up;        /* what the upstream is spoken to in: rpc, unless the route translates */
+    struct bridge *bridge;           /* owned, NULL: bodies pass as they are */
+    bool copied;                     /* what the bridge is handed does not outlive the call */
     struct route_match match;
     const struct policy *policy;     /* never NULL once decided */
     struct deadline_verdict verdict;
     struct upstream *upstream;       /* NULL: answered here */
     struct body up;                  /* the request's body on its way up */
+    uint64_t up_bytes;               /* of it, as the client sent it */
     bool keep;                       /* the request's body is kept for another attempt */
     /* the answer */
     uint8_t answered;                /* enum answered */
@@ -121,6 +126,15 @@ void exchange_fail(struct exchange *x, const struct fault *f);
 void exchange_answer_head(struct exchange *x, const struct head *h);
 void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied);
 void exchange_answer_end(struct exchange *x, const struct head *trailers);
+/* ---- exchange_bridge.c: where the route translates ------------------------------------------------------------------------------------------ */
+/* False: it has failed. x->bridge is set where there is something to translate. */
+bool exchange_bridge_begin(struct exchange *x);
+void exchange_bridge_request(struct exchange *x, const uint8_t *p, size_t n, bool copied);
+bool exchange_bridge_request_end(struct exchange *x); /* false: it has failed */
+/* Turns the upstream's head into the client's. False: that is known at the answer's end, as x->bridge->head. */
+bool exchange_bridge_head(struct exchange *x, struct head *down);
+void exchange_bridge_body(struct exchange *x, const uint8_t *p, size_t n, bool copied);
+bool exchange_bridge_end(struct exchange *x, const struct head *trailers); /* false: it has failed */
 /* An attempt is closed: maybe that was the last thing. */
 void exchange_settle(struct exchange *x);
 size_t leg_tail_max(void); /* of all codecs: which one an upstream's will be is not known yet */

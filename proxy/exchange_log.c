@@ -79,7 +79,7 @@ void exchange_log(struct exchange *x) {
     fill_deadline(x, &r);
     r.attempts = x->tries;
     r.cancel_level = x->level;
-    r.request_bytes = x->up.end;
+    r.request_bytes = x->up_bytes;
     r.response_bytes = x->down_bytes;
     r.duration = since(x->begun, x->ended_at);
     r.answered = since(x->begun, x->answered_at);
