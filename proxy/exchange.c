@@ -169,7 +169,7 @@ static struct rpc_answer answer_for(struct exchange *x, enum ending why) {
     return a;
 }
 /* The peer's code, for a client whose protocol has no word of its own for the ending (semantics 3 and 4). */
-static uint32_t wire_for_client(const struct exchange *x) { return x->rpc && x->rpc->answer_late ? 0 : x->context.wire; }
+static uint32_t wire_for_client(const struct exchange *x) { return x->rpc && strcmp(x->rpc->family, "http") != 0 ? 0 : x->context.wire; }
 static void cut(struct exchange *x) { leg_cancel(&x->leg, x->context.ending, wire_for_client(x), CANCEL_BAND); }
 /* What a client that still waits is told. */
 static void answer_ending(struct exchange *x, enum ending why) {
