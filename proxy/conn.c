@@ -217,7 +217,7 @@ static void conn_finish(struct conn *c) {
     if (!c->half_closed) c->w->os->shut_write(c->fd);
     c->half_closed = true;
     c->paused = false;
-    buffer_free(&c->in);
+    if (!c->feeding) buffer_free(&c->in); /* else somebody up the stack reads it, and bodies may borrow from it */
     conn_set_state(c, CONN_LINGERING);
     if (c->readable && !list_is_linked(&c->ready)) list_push(&c->w->ready, &c->ready);
 }
@@ -308,6 +308,7 @@ static void conn_feed_kept(struct conn *c) {
         if (!c->session.wants_feed || used == 0) break;
     }
     c->feeding = false;
+    if (c->state == CONN_LINGERING) buffer_free(&c->in);
     if (c->state == CONN_OPEN && c->fin_read && buffer_is_empty(&c->in)) c->session.codec->eof(&c->session, false, c->w->now);
 }
 static void conn_take(struct conn *c, const uint8_t *p, size_t n) {

@@ -93,7 +93,8 @@ static void who_waits_while_a_connection_is_made_still_gets_it(void **state) {
 }
 static void when_the_drain_time_is_over_all_that_lives_ends_as_shutdown(void **state) {
     (void)state;
-    stage((struct given){ .shutdown = "10s", .policy = "deadline: { default: 1h, max: 1h, idle: 1h }, cancel: { http1: [ drain ], drain_limit: { time: 1h } }",
+    stage((struct given){ .shutdown = "10s",
+                          .policy = "deadline: { default: 1h, max: 1h, idle: 1h }, cancel: { http1: [ drain ], drain_limit: { time: 1h } }",
                           .upstream = "max_connections: 3, connect_timeout: 1h" });
     struct sock *head, *body, *whole, *queued;
     struct sock *u1 = asked(&head, GET());

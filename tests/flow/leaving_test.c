@@ -296,6 +296,28 @@ static void expect_100_is_passed_on_and_its_answer_comes_back(void **state) {
     assert_ended("completed");
 }
 
+/* The input that is being fed was freed by the close of its connection, which settling another's body had written. */
+static void a_pipelined_upload_that_is_refused_while_another_body_is_settled(void **state) {
+    (void)state;
+    stage((struct given){ 0 });
+    struct sock *c, *d, *u = asked(&c, GET()), *v = asked(&d, GET());
+    client_sends(c, POST("x-request-timeout: 1ms\r\ncontent-length: 100000\r\n") "the first of it"); /* kept until its turn comes */
+    char body[20000];
+    memset(body, 'x', sizeof body);
+    queues(u, ANSWER_OK);
+    queues(v, ANSWER("content-length: 20000\r\n"));
+    queue_bytes(v, body, sizeof body);
+    settle();
+    assert_answer(c, 200);
+    assert_answer(c, 504);
+    assert_answer(d, 200);
+    client_finishes(c);
+    assert_true(c->closed);
+    assert_ended("completed");
+    assert_ended("shed_expired");
+    assert_ended("completed");
+}
+
 /* ---- an upstream's last words ------------------------------------------------------------------------------------------------------------- */
 static void a_whole_answer_and_a_reset_in_one_edge_are_a_whole_answer(void **state) {
     (void)state;
@@ -360,6 +382,7 @@ int main(void) {
         SCENE(lingering_ends_at_its_time),
         SCENE(lingering_ends_at_its_bytes),
         SCENE(expect_100_is_passed_on_and_its_answer_comes_back),
+        SCENE(a_pipelined_upload_that_is_refused_while_another_body_is_settled),
         SCENE(a_whole_answer_and_a_reset_in_one_edge_are_a_whole_answer),
         SCENE(an_answer_ahead_of_the_reset_that_a_write_finds_counts),
         SCENE(what_a_paused_upstream_said_before_its_fin_is_delivered_whole),

@@ -58,19 +58,20 @@ static void says_some(struct actor *a) {
 /* ---- clients --------------------------------------------------------------------------------------------------------------------------- */
 static void wants_to_ask(struct actor *a) {
     static const char *const methods[] = { "GET", "GET", "GET", "POST", "PUT", "HEAD" };
-    static const char *const fields[] = { "", "user-agent: t\r\n", "user-agent: t\r\n", "user-agent: t\r\n", "user-agent: t\r\n", "user-agent: t\r\n", "user-agent: t\r\n", "user-agent: t\r\n", "user-agent: t\r\n", "user-agent: t\r\n", "user-agent: t\r\nconnection: close\r\n", "user-agent: t\r\nexpect: 100-continue\r\n",
-                                          "user-agent: t\r\naccept: text/event-stream\r\n", "user-agent: t\r\nconnect-timeout-ms: x\r\n" };
-    static const char *const deadlines[] = { "", "", "", "", "", "", "", "", "x-request-timeout: 20ms\r\n", "x-request-timeout: 100ms\r\n", "x-request-timeout: 1ms\r\n", "x-request-timeout: 2s\r\n", "x-request-timeout: 500ms\r\n", "x-request-timeout: 0\r\n" };
+    static const char *const fields[] = { "", "connection: close\r\n", "expect: 100-continue\r\n", "accept: text/event-stream\r\n", "connect-timeout-ms: x\r\n" };
+    static const char *const times[] = { "20ms", "100ms", "1ms", "500ms", "2s", "0" };
     static const size_t sizes[] = { 0, 1, 3, 100, 5000, 70000, 400000 };
     if (a->ntokens == 64) return;
     const char *method = PICK(methods), *version = chance(8) ? "1.0" : "1.1";
     size_t body = method[0] == 'P' ? PICK(sizes) : 0;
-    char text[512], length[64] = "";
+    char text[512], length[64] = "", deadline[64] = "";
     bool chunked = method[0] == 'P' && body && version[2] == '1' && chance(2);
     if (chunked) snprintf(length, sizeof length, "transfer-encoding: chunked\r\n");
     else if (method[0] == 'P') snprintf(length, sizeof length, "content-length: %zu\r\n", body);
+    if (chance(2)) snprintf(deadline, sizeof deadline, "x-request-timeout: %s\r\n", PICK(times));
     a->tokens[a->ntokens++] = ++next_token;
-    int n = snprintf(text, sizeof text, "%s /t%u HTTP/%s\r\nhost: a\r\n%s%s%s\r\n", method, next_token, version, PICK(fields), PICK(deadlines), length);
+    int n = snprintf(text, sizeof text, "%s /t%u HTTP/%s\r\nhost: a\r\n%s%s%s%s\r\n", method, next_token, version,
+                     chance(5) ? "" : "user-agent: t\r\n", chance(3) ? PICK(fields) : "", deadline, length);
     if (chunked) snprintf(text + n, sizeof text - (size_t)n, "%zx\r\n", body);
     wants_to_say(a, text, body);
     if (chunked) wants_to_say(a, "\r\n0\r\n\r\n", 0);
@@ -97,7 +98,8 @@ static void wants_to_answer(struct actor *a, unsigned token) {
     }
     switch (below(7)) {
     case 0: case 1: case 2:
-        snprintf(text, sizeof text, "HTTP/1.1 %d X\r\nx-token: %u\r\ncontent-length: %zu\r\n%s\r\n", chance(4) ? 413 : 200, token, body, chance(6) ? "connection: close\r\n" : "");
+        snprintf(text, sizeof text, "HTTP/1.1 %d X\r\nx-token: %u\r\ncontent-length: %zu\r\n%s\r\n", chance(4) ? 413 : 200, token, body,
+                 chance(6) ? "connection: close\r\n" : "");
         wants_to_say(a, text, body);
         break;
     case 3: case 4:
@@ -127,16 +129,20 @@ static void reads(struct actor *a) {
 /* ---- a round ------------------------------------------------------------------------------------------------------------------------------- */
 static void open_stage(void) {
     static const char *const policies[] = {
-        "", "", "cancel: { http1: [ drain ], drain_limit: { time: 1s, bytes: 10KiB } }", "cancel: { http1: [ none ] }", "cancel: { half_close: tolerate }",
-        "cancel: { client_gone: ignore }", "cancel: { client_gone: drain }", "deadline: { per_try: 50ms }, retry: { retries: 3, when: [ try_timeout, upstream_closed, connect_failure ] }",
+        "", "", "cancel: { http1: [ drain ], drain_limit: { time: 1s, bytes: 10KiB } }", "cancel: { http1: [ none ] }",
+        "cancel: { half_close: tolerate }",
+        "cancel: { client_gone: ignore }", "cancel: { client_gone: drain }",
+        "deadline: { per_try: 50ms }, retry: { retries: 3, when: [ try_timeout, upstream_closed, connect_failure ] }",
         "deadline: { default: 200ms, idle: 300ms, streaming: { idle: 400ms } }", "deadline: { mode: observe }", "deadline: { mode: forward }",
         "retry: { retries: 2, buffer: 1KiB, when: [ upstream_closed, connect_failure, connect_timeout ] }, cancel: { http1: [ drain ] }",
     };
     static const char *const upstream_keys[] = {
-        "", "max_connections: 1", "max_connections: 2, max_pending: 2", "max_requests: 1, max_connections: 8", "connect_timeout: 100ms, write_timeout: 1s",
+        "", "max_connections: 1", "max_connections: 2, max_pending: 2", "max_requests: 1, max_connections: 8",
+        "connect_timeout: 100ms, write_timeout: 1s",
         "max_pending: 0", "idle_timeout: 100ms",
     };
-    static const char *const listeners[] = { "", "timeouts: { header: 300ms, body: 300ms, idle: 1s, write: 500ms, linger: 100ms }", "http1: { max_head: 1KiB }", "max_connections: 3" };
+    static const char *const listeners[] = { "", "timeouts: { header: 300ms, body: 300ms, idle: 1s, write: 500ms, linger: 100ms }",
+                                             "http1: { max_head: 1KiB }", "max_connections: 3" };
     static char keys[512];
     snprintf(keys, sizeof keys, "%s }\n  pair: { endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002 ], %s", "", PICK(upstream_keys));
     stage((struct given){ .policy = PICK(policies), .upstream = keys, .listener = PICK(listeners), .shutdown = "2s",
