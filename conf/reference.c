@@ -100,8 +100,9 @@ void conf_print_reference(FILE *to, const struct conf_table *root) {
     conf_init(&c);
     conf_collect(&all, &c, root);
     fputs("# Configuration reference\n\n"
-          "Printed from the tables that read it. Durations are like `1h30m`, `15s`, `250ms`, sizes like `64KiB`, rates like `100/s`, percentages like\n"
-          "`20%`. `${NAME}` and `${NAME:-default}` in a value stand for environment variables; `$$` is a dollar. An unknown or repeated key is an error.\n",
+          "Printed by `curfew reference`, from the tables that read it; `curfew check -c FILE --effective` prints a configuration with every default.\n"
+          "Durations are like `1h30m`, `15s`, `250ms`, sizes like `64KiB`, rates like `100/s`, percentages like `20%`. `${NAME}` and\n"
+          "`${NAME:-default}` in a value stand for environment variables; `$$` is a dollar. An unknown or repeated key is an error.\n",
           to);
     for (size_t i = 0; i < all.n; i++) print_table(to, &all, i);
     conf_free(&c);

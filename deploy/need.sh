@@ -10,7 +10,7 @@ packages() {
         build) echo gcc make libc6-dev libevent-dev libnghttp2-dev libssl-dev libyaml-dev ;;
         run) echo libevent-core-2.1-7 libevent-extra-2.1-7 libevent-pthreads-2.1-7 libnghttp2-14 libssl3 libyaml-0-2 ;;
         # clang and its runtime are for the fuzzers
-        test) packages build && echo libcmocka-dev python3 python3-hpack clang libclang-rt-dev openssl ;;
+        test) packages build && echo libcmocka-dev python3 python3-hpack python3-jsonschema python3-yaml clang libclang-rt-dev openssl ;;
         demo) packages build && echo python3 ;;
         lint) packages test && echo clang-tidy shellcheck ;;
         bench) packages demo && echo wrk nghttp2-client nginx-light haproxy ;;
