@@ -135,6 +135,21 @@ def test_polyglot_answers_each_caller_in_its_own_words():
         expect([(l["ending"], l["cancel_level"]) for l in g.log(2)], [("deadline", "native"), ("deadline", "close")])
 
 
+def test_polyglot_takes_browsers_to_grpc():
+    """polyglot: a Connect call is translated, with its deadline; a tab that is closed cancels the gRPC call."""
+    connect = ("Content-Type: application/proto", "Connect-Protocol-Version: 1")
+    with Upstream(h2.serve(h2.silent)) as orders, example("polyglot", p9001=orders) as g:
+        answer = g.ask(post("/shop.Orders/Place", b"order", *connect, "Connect-Timeout-Ms: 250"))
+        expect((answer.status, answer.json()["code"]), (504, "deadline_exceeded"))
+        expect((orders.requests[0].get("content-type"), orders.requests[0].reset_code()), ("application/grpc+proto", "CANCEL"))
+        c = g.connect()
+        c.send(post("/shop.Orders/Place", b"order", *connect))
+        eventually(lambda: len(orders.requests) == 2, what="the second call at the upstream")
+        c.close()
+        expect(orders.requests[1].reset_code(), "CANCEL")
+        expect([(l["rpc"], l["ending"], l["cancel_level"]) for l in g.log(2)], [("connect", "deadline", "native"), ("connect", "client_closed", "native")])
+
+
 # ---- cancels --------------------------------------------------------------------------------------------------------------------------
 
 
