@@ -5,13 +5,12 @@ O := build/polyglot
 Q := $(if $(V),,@)
 say = @echo "  $(1) $@"
 
-all: go python node cpp java certificate
+all: go python node cpp java
 go: $(O)/go/peer
 python: $(O)/python/echo_pb2.py $(O)/python/interop_pb2.py
 node: $(O)/node/ready
 cpp: $(O)/cpp/peer
 java: $(O)/java/Peer.class
-certificate: $(O)/cert.pem
 
 # golang-google-grpc-dev puts the library's source under /usr/share/gocode: a GOPATH, from before modules.
 GO := GO111MODULE=off GOFLAGS= GOPATH=$(CURDIR)/$(O)/go:/usr/share/gocode GOCACHE=$(CURDIR)/$(O)/go/cache go
@@ -64,10 +63,5 @@ $(O)/java/Peer.class: $(S)/java/Peer.java $(O)/java/src/polyglot/EchoGrpc.java
 	$(Q)cp /usr/lib/$$(gcc -print-multiarch)/jni/libnetty-tcnative.so $(@D)/libnetty_tcnative.so
 	$(Q)echo '-cp $(CLASSPATH):$(@D) -Djava.library.path=$(@D)' > $(@D)/arguments
 
-$(O)/cert.pem:
-	$(Q)mkdir -p $(@D)
-	$(Q)openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
-	  -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout $(O)/key.pem -out $@ 2>/dev/null
-
-.PHONY: all go python node cpp java certificate
+.PHONY: all go python node cpp java
 .SECONDARY:

@@ -12,7 +12,8 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
 os.environ.setdefault("CURFEW", "build/release/curfew")
-from harness import PATIENCE, Gateway, expect, expect_between  # noqa: E402,F401  pylint: disable=unused-import,wrong-import-position
+from harness import (  # noqa: E402,F401  pylint: disable=unused-import,wrong-import-position
+    HOST, PATIENCE, Gateway, eventually, expect, expect_between, expect_in, free_port)
 
 OUT = os.path.join(ROOT, "build", "polyglot")
 HERE = os.path.join("tests", "polyglot")
@@ -25,6 +26,13 @@ COMMANDS = {
     "java": ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "@build/polyglot/java/arguments", "Peer"],
 }
 ENVIRONMENT = {"PYTHONPATH": os.path.join(OUT, "python"), "PYTHONDONTWRITEBYTECODE": "1", "GRPC_VERBOSITY": "NONE"}
+
+
+def make_certificate():
+    """Its own authority, for the names that the tests use and this process's loopback address."""
+    names = ",".join(f"DNS:{n}" for n in ("localhost", "one.test", "two.test")) + f",IP:127.0.0.1,IP:{HOST}"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                    "/CN=localhost", "-addext", f"subjectAltName={names}", "-keyout", KEY, "-out", CERTIFICATE], check=True, capture_output=True)
 
 
 def adler(*payloads):
