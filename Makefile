@@ -140,8 +140,8 @@ bench: need-bench
 	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all benches
 	@tests/bench/run
 
-# Clients and servers in other languages against the gateway; needs their toolchains, so it is no part of `test`.
-test-polyglot: need-demo
+# Clients and servers in other languages against the gateway; installs their toolchains, so it is no part of `test`.
+test-polyglot: need-build
 	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all
 	@tests/polyglot/run
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing to build, test or show curfew on Debian or a relative of it, and says what. Silent where nothing is missing.
 #   deploy/need.sh [-n] GROUP...     -n: say only, and exit 1 where something is missing
-# Groups: build run test demo lint bench. Works as root, or through sudo.
+# Groups: build run test demo lint bench polyglot node. Works as root, or through sudo.
 set -eu
 
 packages() {
@@ -14,7 +14,13 @@ packages() {
         demo) packages build && echo python3 ;;
         lint) packages test && echo clang-tidy shellcheck ;;
         bench) packages demo && echo wrk nghttp2-client nginx-light haproxy ;;
-        *) echo "need.sh: no group '$1' (build run test demo lint bench)" >&2 && return 2 ;;
+        # a runtime and a gRPC library for each language of tests/polyglot
+        polyglot) packages demo && echo openssl curl nghttp2-client pkgconf protobuf-compiler protobuf-compiler-grpc golang-go \
+            golang-google-grpc-dev golang-goprotobuf-dev golang-golang-x-sys-dev python3-grpcio python3-protobuf g++ libgrpc++-dev default-jdk-headless libgrpc-java \
+            protobuf-compiler-grpc-java-plugin libprotobuf-java libnetty-java libnetty-tcnative-java libnetty-tcnative-jni \
+            libgoogle-gson-java libguava-java libperfmark-java libgeronimo-annotation-1.3-spec-java ;;
+        node) echo nodejs npm ;;
+        *) echo "need.sh: no group '$1' (build run test demo lint bench polyglot node)" >&2 && return 2 ;;
     esac
 }
 
