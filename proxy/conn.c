@@ -2,6 +2,7 @@
 // Bytes between a socket and a codec's session: see conn.h. Reading is bounded a turn, writing is one call a turn, and nothing is freed here but
 // by conn_free, at the end of the turn. Must never look at a protocol: what differs between protocols is data in struct codec.
 #include "proxy/conn.h"
+#include "proxy/exchange.h"
 #include "proxy/tls.h"
 #include "proxy/worker.h"
 #include <assert.h>
@@ -387,17 +388,18 @@ static bool conn_opening(struct conn *c) {
     if (c->tls) {
         enum tls_io io = tls_handshake(c->tls);
         if (io == TLS_LOST || io == TLS_EOF) {
-            log_info("tls", "handshake failed: %s", tls_error(c->tls));
+            log_info("tls", "%.*s: handshake failed: %s", STR_ARG(exchange_peer_text(c)), tls_error(c->tls));
             conn_peer_lost(c, "the TLS handshake failed");
             return false;
         }
         if (io != TLS_DONE) return false;
         const struct codec *agreed = codec_of_alpn(tls_alpn(c->tls));
-        if (!codec) codec = agreed;
-        if (!codec) {
-            conn_peer_lost(c, "no protocol was agreed on");
+        if (!agreed || (codec && codec != agreed)) { /* RFC 9113 3.2: over TLS no protocol but the agreed one, or the default */
+            log_info("tls", "%.*s: %s was not agreed on by ALPN", STR_ARG(exchange_peer_text(c)), codec ? codec->name : "no protocol");
+            conn_peer_lost(c, "the protocol was not agreed on by ALPN");
             return false;
         }
+        codec = agreed;
     } else if (!codec && c->session.role == CODEC_UP) {
         codec = codec_of_alpn((struct str){ 0 });
     }
