@@ -13,6 +13,7 @@ A client is read by the thread that waits for something of it: one that waits fo
 connection's thread, which also calls the handlers. HPACK is Debian's python3-hpack, plain Python, which any interpreter can load from there.
 """
 import contextlib
+import json
 import select
 import ssl
 import struct
@@ -473,6 +474,7 @@ class Client(Session):
             expect(sock.selected_alpn_protocol(), "h2", "what ALPN agreed on")
         super().__init__(Wire(sock), True, **options)
         self.scheme = "https" if tls else "http"
+        g.clients.append(self)
 
     def open_stream(self, head, end=True):
         s = self.stream(self.next_id)
@@ -548,6 +550,10 @@ def serve(handler, at="end", threaded=False, keep_frames=True, begin=None, **opt
 def silent(stream):
     """For `serve`: never answers."""
     del stream
+
+
+def json_of(stream):
+    return json.loads(stream.body)
 
 
 def answering(body=b"hello", *fields, **more):

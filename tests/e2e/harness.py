@@ -450,6 +450,7 @@ class Gateway:
         self.binary = PLAIN_CURFEW if plain and os.path.exists(PLAIN_CURFEW) else CURFEW
         self.process = None
         self.exit_code = None
+        self.clients = []  # that are to be closed at the end of the block, since they would not answer a gateway that drains
         if text is None:
             text = yaml(self._config(upstreams, listener, upstream, policy, routes, more or {}, workers, listeners))
         with open(self.config_path, "w", encoding="utf-8") as f:
@@ -501,6 +502,8 @@ class Gateway:
     def __exit__(self, kind, value, trace):
         try:
             if kind is None:
+                for client in self.clients:
+                    client.close()
                 if self.exit_code is None:
                     self.stop()
                 self._check_nothing_left()

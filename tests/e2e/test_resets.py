@@ -500,14 +500,14 @@ def test_ten_thousand_cancels_leave_the_upstreams_window_where_it_was():
 
     upstream = {**SHARED, "reset_budget": {"burst": 1000000, "rate": "1000000/s"}}
     with h2_upstream(handler, keep_frames=False) as up, Gateway(up, upstream=upstream, plain=True) as g:
-        c = h2.Client(g, credit="connection")
-        c.get("/whole").end()
-        session = None
+        c = h2.Client(g)
+        c.get("/whole").whole(30)
+        c.credit = "connection"
+        session = up.wires[0].session
         begun = time.monotonic()
         for done in range(0, 10_000, 50):
             batch = [c.get(f"/{done + i}") for i in range(50)]
             c.until(lambda b=batch: all(s.fields for s in b), "the heads", 30)
-            session = up.wires[0].session
             for s in batch:
                 s.reset()
             for s in batch:
