@@ -86,7 +86,7 @@ struct patience { span limit; enum ending why; const char *say; };
 static struct patience patience_of(const struct exchange *x) {
     const struct listener_conf *l = x->listener->conf;
     const struct attempt *a = x->attempt;
-    if (body_waiting(&x->down, x->down_offset) > 0) {
+    if (!x->discard && body_waiting(&x->down, x->down_offset) > 0) {
         return (struct patience){ l->timeouts.write, ENDING_CLIENT_STALLED, "the client took no bytes of the answer" };
     }
     if (!x->up.complete && x->answered != ANSWERED_WHOLE && (!a || body_waiting(&x->up, a->offset) == 0) &&
@@ -353,7 +353,10 @@ static void begin_answer(struct exchange *x, struct head *down) {
     x->answered_at = x->moved = x->w->now;
     x->status = down->status;
     if (down->body != BODY_TUNNEL) refuse_tunnel(x);
-    if (x->discard) return;
+    if (x->discard) {
+        if (down->body != BODY_NONE) idle_run(x); /* nobody listens, but a silence ends it all the same */
+        return;
+    }
     if (!head_find(down, TOKEN_DATE)) { /* RFC 9110 6.6.1 */
         head_add_hashed(down, STR("date"), name_hash(STR("date")), TOKEN_DATE, arena_copy(&x->arena, worker_date(x->w)));
     }

@@ -202,6 +202,23 @@ static void ignoring_a_client_the_deadline_still_ends_the_work(void **state) {
     assert_reset(u);
     assert_ended_at("deadline", "close");
 }
+static void ignoring_a_client_an_upstream_that_falls_silent_is_not_waited_for(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { client_gone: ignore }, deadline: { idle: 30s }" });
+    struct sock *c, *u = asked(&c, GET()), *d, *v = asked(&d, GET());
+    client_resets(c); /* before the head */
+    upstream_sends(u, ANSWER("content-length: 100\r\n") "half");
+    upstream_sends(v, ANSWER("content-length: 100\r\n") "half");
+    client_resets(d); /* after it */
+    at(29 * SECONDS);
+    assert_open(u);
+    assert_open(v);
+    at(31 * SECONDS);
+    assert_reset(u);
+    assert_reset(v);
+    assert_ended_at("upstream_idle", "close");
+    assert_ended_at("upstream_idle", "close");
+}
 static void draining_for_a_client_that_left_closes_for_all_other_endings(void **state) {
     (void)state;
     stage((struct given){ .policy = "cancel: { client_gone: drain, drain_limit: { time: 2s } }" });
@@ -392,6 +409,7 @@ int main(void) {
         SCENE(told_nothing_at_all_is_none),
         SCENE(ignoring_a_client_that_left_the_work_is_finished),
         SCENE(ignoring_a_client_the_deadline_still_ends_the_work),
+        SCENE(ignoring_a_client_an_upstream_that_falls_silent_is_not_waited_for),
         SCENE(draining_for_a_client_that_left_closes_for_all_other_endings),
         SCENE(a_reused_connection_that_closed_before_any_byte_left_is_replaced_whatever_the_method),
         SCENE(a_get_whose_reused_connection_ends_without_an_answer_is_sent_again_once),
