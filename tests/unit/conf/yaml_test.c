@@ -171,7 +171,7 @@ static void the_number_of_values_has_a_limit(void **state) {
     text[n - 1] = ']';
     struct loaded *l = load_n(text, n);
     assert_false(l->ok);
-    assert_non_null(strstr(l->report, "more than 200000 values in one file"));
+    assert_non_null(strstr(l->report, "more than 500000 values in one file"));
     unload(l);
     free(text);
 }

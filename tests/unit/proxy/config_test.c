@@ -154,6 +154,30 @@ static void write_file(const char *path, const char *text) {
     fclose(f);
 }
 
+/* A row of one's own parser would be left out in silence. */
+static void check_rows_print(const struct conf_table *table, const struct conf_table **seen, size_t *n) {
+    for (size_t i = 0; i < *n; i++)
+        if (seen[i] == table) return;
+    assert_true(*n < 100);
+    seen[(*n)++] = table;
+    const struct conf_field *f;
+    for (size_t i = 0; table->fields && (f = &table->fields[i])->name; i++) {
+        if (f->type == CONF_CUSTOM && !f->print) fail_msg("%s.%s has no print", table->name, f->name);
+        if (f->table) check_rows_print(f->table, seen, n);
+    }
+    for (size_t i = 0; table->more && (f = table->more(i)); i++) {
+        if (f->type == CONF_CUSTOM && !f->print) fail_msg("%s.%s has no print", table->name, f->name);
+        if (f->table) check_rows_print(f->table, seen, n);
+    }
+}
+static void every_row_can_be_printed(void **state) {
+    (void)state;
+    const struct conf_table *seen[100];
+    size_t n = 0;
+    check_rows_print(&config_table, seen, &n);
+    assert_true(n > 20);
+}
+
 /* Beside each x.yaml stands x.expected: all that is printed, to the letter. UPDATE=1 writes it anew, for a look at the difference. */
 static bool check_bad(const char *name) {
     char path[256], expected_path[256], *report = NULL;
@@ -499,6 +523,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_example_is_accepted_as_it_stands),
         cmocka_unit_test(what_counts_is_accepted_again_and_prints_the_same),
+        cmocka_unit_test(every_row_can_be_printed),
         cmocka_unit_test(every_wrong_file_is_answered_to_the_letter),
         cmocka_unit_test(every_key_has_a_default),
         cmocka_unit_test(every_codec_has_its_options_on_both_sides),
