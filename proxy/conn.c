@@ -231,13 +231,26 @@ void conn_close(struct conn *c) {
         if (buffer_is_empty(&c->backlog) && !c->session.wants_output) conn_finish(c);
     }
 }
-void conn_shutdown(struct conn *c, bool final) {
+static void shutdown_now(struct conn *c, bool final) {
     if (c->state == CONN_OPENING) {
         conn_die(c, false);
     } else if (c->state == CONN_OPEN) {
         c->session.codec->shutdown(&c->session, final);
         conn_touch(c);
     }
+}
+void conn_shutdown(struct conn *c, bool final) {
+    bool down = c->session.role == CODEC_DOWN;
+    if (final || (!down && c->state != CONN_OPENING)) {
+        shutdown_now(c, final);
+    } else if (down && c->state <= CONN_OPEN) { /* a request may be in the socket: to close now would reset it */
+        c->leaving = c->readable = true;
+        if (!list_is_linked(&c->ready)) list_push(&c->w->ready, &c->ready);
+    }
+}
+static void conn_leave(struct conn *c) {
+    c->leaving = false;
+    shutdown_now(c, false);
 }
 
 /* ---- the beat --------------------------------------------------------------------------------------------------------------------------- */
@@ -462,11 +475,15 @@ void conn_serve(struct conn *c) {
     list_del(&c->ready);
     if (conn_waits(c)) return;
     conn_serves(c);
-    if (c->state == CONN_OPENING && !conn_opening(c)) return;
+    if (c->state == CONN_OPENING && !conn_opening(c)) {
+        if (c->leaving) conn_leave(c);
+        return;
+    }
     size_t share = CONN_READ_SHARE;
     c->last_read = 0;
     if (c->paused) conn_look(c);
     while (c->state != CONN_DEAD && c->readable && !c->paused && conn_read(c, &share)) { }
+    if (c->leaving) conn_leave(c);
     if (c->state == CONN_DEAD) return;
     if (c->readable && !c->paused) list_push(&c->w->ready, &c->ready); /* its share is used up */
     if (c->writable && !buffer_is_empty(&c->backlog) && !list_is_linked(&c->touched)) list_push(&c->w->touched, &c->touched);

@@ -48,6 +48,7 @@ struct conn {
     bool urgent;                        /* a cancel is to be written, or the peer left: it waits for no beat */
     bool half_closed;                   /* our FIN was sent */
     bool gone_said;
+    bool leaving;                       /* down: told to go when what has come already was read */
     bool fault_told;                    /* down: the last leg heard of the peer's fault, and its exchange logs it */
     bool unread;                        /* closing with input that nobody will read: linger */
     struct tls *tls;                    /* owned; NULL: cleartext */
@@ -101,7 +102,8 @@ void conn_touch(struct conn *c);
 void conn_close(struct conn *c);
 /* The connection is lost, or to be dropped with RST (reset): legs hear of f, then it is dead. */
 void conn_lose(struct conn *c, const struct fault *f, bool reset);
-/* No new legs; closes when idle. final: at once where idle. */
+/* No new legs; closes when idle. final: at once where idle; else a client is first given this turn, for what it has sent already, and a connection
+ * to an upstream that is under way is left to its owner. */
 void conn_shutdown(struct conn *c, bool final);
 static inline bool conn_is_dead(const struct conn *c) { return c->state == CONN_DEAD; }
 

@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define REST span_ms(50)  /* after a failure of accept: the event is level-triggered, and what it tells of goes on */
+#define COMPLAIN_EVERY span_s(1)
 #define ACCEPT_SHARE 64 /* connections of one turn: a burst of clients does not starve those who are here */
 
 /* A unix socket's file that nobody listens on any more is in the way of the next start. */
@@ -78,16 +80,29 @@ void listener_take(struct listener *l, int fd, const struct sockaddr_storage *pe
     metric_inc(m, METRIC_CONNECTIONS_OPEN);
     conn_accepted(l->w, fd, tls, NULL, l->ev, &client_owner, l, l->conf->options, &l->times, peer, len, trust_has(&l->conf->trust, peer));
 }
+/* accept(2) failed for want of something: who waits stays in the kernel's queue. */
+static void take_rest(struct listener *l, int err) {
+    struct worker *w = l->w;
+    metric_inc(&w->metrics, METRIC_CONNECTIONS_REFUSED);
+    event_del(&l->event);
+    wheel_arm(&w->wheel, &l->rest, instant_add(w->now, REST));
+    if (l->complained.ns && instant_before(w->now, instant_add(l->complained, COMPLAIN_EVERY))) return;
+    l->complained = w->now;
+    log_error("listener", "%.*s: cannot accept: %s", STR_ARG(l->name), strerror(err));
+}
+static void on_rested(struct timer *t, instant now) {
+    (void)now;
+    event_add(&CONTAINER_OF(t, struct listener, rest)->event, NULL);
+}
 static bool accept_one(struct listener *l) {
     struct sockaddr_storage peer = { 0 };
     socklen_t len = sizeof peer;
     int fd = accept4(l->fd, (void *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
-            metric_inc(&l->w->metrics, METRIC_CONNECTIONS_REFUSED);
-            log_error("listener", "%.*s: cannot accept: %s", STR_ARG(l->name), strerror(errno));
-        }
-        return errno == ECONNABORTED || errno == EINTR;
+        int err = errno;
+        if (err == ECONNABORTED || err == EINTR) return true;
+        if (err != EAGAIN) take_rest(l, err);
+        return false;
     }
     listener_take(l, fd, &peer, len);
     return true;
@@ -100,7 +115,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg) {
 }
 struct listener *listener_new(struct worker *w, const struct listener_conf *conf, struct str name, int fd, const struct codec_events *ev) {
     struct listener *l = mem_zalloc(sizeof *l);
-    *l = (struct listener){ .w = w, .conf = conf, .name = name, .fd = fd, .ev = ev };
+    *l = (struct listener){ .w = w, .conf = conf, .name = name, .fd = fd, .ev = ev, .rest = { .fire = on_rested } };
     if (conf->tls) l->tls = tls_server_ref(conf->tls->built);
     l->times = (struct conn_times){ conf->tls ? conf->timeouts.tls_handshake : conf->timeouts.idle, conf->timeouts.header, conf->timeouts.idle,
                                     conf->timeouts.write, conf->timeouts.linger };
@@ -109,15 +124,19 @@ struct listener *listener_new(struct worker *w, const struct listener_conf *conf
     event_add(&l->event, NULL);
     return l;
 }
-void listener_stop(struct listener *l) {
+static void listener_close(struct listener *l) {
     if (l->fd < 0) return;
-    while (accept_one(l)) { } /* SO_REUSEPORT: what waits in this queue would be lost */
+    wheel_disarm(&l->w->wheel, &l->rest);
     event_del(&l->event);
     close(l->fd);
     l->fd = -1;
 }
+void listener_stop(struct listener *l) {
+    while (l->fd >= 0 && accept_one(l)) { } /* SO_REUSEPORT: what waits in this queue would be lost */
+    listener_close(l);
+}
 void listener_free(struct listener *l) {
-    listener_stop(l);
+    listener_close(l); /* nobody is taken any more: a client would outlive its listener */
     tls_server_unref(l->tls);
     free(l);
 }

@@ -12,6 +12,8 @@ struct listener {
     struct str name;
     int fd;                           /* owned */
     struct event event;
+    struct timer rest;                /* accepting is off until then: the system has no descriptor, or no memory, for another client */
+    instant complained;               /* ... and when that was last said */
     const struct codec_events *ev;    /* of the sessions of its clients */
     struct tls_server *tls;           /* a reference; NULL: cleartext */
     const struct service *service;    /* borrowed; NULL: the gateway's own clients */

@@ -182,6 +182,8 @@ static struct place *place_of(const struct upstream *u, const struct conn *c) {
     }
     return NULL;
 }
+/* Its connections end with their requests: the gateway drains, or the name's address is another by now. */
+static bool is_leaving(const struct endpoint *e) { return e->u->w->draining || !list_is_linked(&e->node); }
 static void on_up_open(struct conn *c) {
     struct endpoint *e = endpoint_of(c);
     assert(e->u->opening > 0);
@@ -197,6 +199,7 @@ static void on_up_open(struct conn *c) {
     if (p) p->opening = NULL;
     if (p && conn_has_room(c) && u->inflight < u->max_requests && (u->waiting.v[0] == p || u->waiting.v[0]->opening)) grant(u, p, c);
     pump(u);
+    if (is_leaving(e) && c->session.live == 0 && u->waiting.n == 0) conn_shutdown(c, false); /* nobody waits for it any more */
 }
 static void place_fail(struct place *p, const struct fault *f) {
     if (p->slot) queue_remove(p);
@@ -371,7 +374,7 @@ void upstream_release(struct conn *c) {
     u->inflight--;
     e->inflight--;
     if (!conn_is_dead(c)) {
-        if (u->w->draining || !list_is_linked(&e->node)) conn_shutdown(c, false);
+        if (is_leaving(e)) conn_shutdown(c, false);
         conn_file(c);
     }
     pump(u);

@@ -391,3 +391,19 @@ def test_admin_counts_cancels_by_level():
         text = g.admin("/metrics").body.decode()
         lines = [l for l in text.split("\n") if "cancel" in l and 'level="close"' in l and 'client_closed' in l and not l.startswith("#")]
         expect([l.rsplit(" ", 1)[1] for l in lines], ["3"], "cancels by level close")
+
+
+def test_ignored_leaving_ends_with_idle():
+    """client_gone: ignore, and the upstream stalls in its answer: `idle` ends the work, though nobody hears the answer any more."""
+    def stalls(wire, message):
+        time.sleep(0.2)
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+        return silent(wire, message)
+    policy = {"deadline": {"default": "5s", "idle": "400ms"}, "cancel": {"client_gone": "ignore"}}
+    with Upstream(serve(stalls)) as up, Gateway(up, policy=policy) as g:
+        c = g.connect()
+        c.send(get())
+        up.wait_requests(1)
+        c.close()
+        up.wait_end(seconds=3)
+        expect(g.logged()["ending"], "upstream_idle")

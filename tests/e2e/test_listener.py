@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listeners: their addresses and their time limits."""
 import os
+import resource
 import socket
 import tempfile
 import time
 
-from harness import Gateway, Skip, Upstream, answering, echo, expect, expect_between, expect_in, free_port, get, note, request, serve
+from harness import Gateway, Skip, Upstream, answering, echo, eventually, expect, expect_between, expect_in, free_port, get, note, request, serve
+
+
+def processor_seconds(g):
+    with open(f"/proc/{g.process.pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_slow_header():
@@ -172,3 +179,19 @@ def test_address_in_use():
         code, _, err = curfew("run", "-c", "@", text=text)
         expect(code, 1)
         assert "in use" in err.lower(), err
+
+
+def test_out_of_descriptors():
+    """With no descriptor left, accepting rests: no processor time and hardly a line of the log; who waited is served once there are some again."""
+    with Upstream(answering(b"x")) as up, Gateway(up) as g:
+        resource.prlimit(g.process.pid, resource.RLIMIT_NOFILE, (64, 64))
+        clients = [g.connect() for _ in range(100)]
+        eventually(lambda: "cannot accept" in g.messages(), what="the complaint")
+        busy = processor_seconds(g)
+        time.sleep(1.0)
+        expect_between(processor_seconds(g) - busy, 0, 0.2, "s of processor time in a second")
+        expect_between(g.messages().count("cannot accept"), 1, 4, "complaints")
+        for c in clients[:90]:
+            c.close()
+        clients[99].send(get())
+        expect(clients[99].answer().status, 200)

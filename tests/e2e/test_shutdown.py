@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How it stops: what is under way is finished, idle connections close, a second signal cuts."""
+import contextlib
 import signal
+import socket
+import threading
 import time
 
-from harness import Gateway, Upstream, answering, expect, expect_between, expect_in, get, note, ok, serve, silent
+from harness import HOST, Gateway, Upstream, Wire, answering, expect, expect_between, expect_in, get, note, ok, serve, silent
 
 
 def late(seconds):
@@ -11,6 +14,33 @@ def late(seconds):
         time.sleep(seconds)
         wire.send(ok(message.target.encode()))
     return handler
+
+
+class SlowToAccept:
+    """A socket whose backlog is full: a connection to it comes about a second after somebody accepts."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind((HOST, 0))
+        self.listener.listen(0)
+        self.address = f"{HOST}:{self.listener.getsockname()[1]}"
+        self.fillers = [socket.socket() for _ in range(2)]
+        for filler in self.fillers:
+            filler.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                filler.connect(self.listener.getsockname())
+
+    def accept(self, script):
+        def loop():
+            with contextlib.suppress(OSError):
+                while True:
+                    wire = Wire(self.listener.accept()[0])
+                    wire.upstream = self
+                    threading.Thread(target=script, args=(wire,), daemon=True).start()
+        threading.Thread(target=loop, daemon=True).start()
+
+    def record(self, message):
+        """For `serve`."""
 
 
 def test_sigterm_idle():
@@ -123,4 +153,32 @@ def test_admin():
         admin.send(get("/readyz"))
         expect_in(admin.answer().status, (503,))
         expect(c.answer().body, b"/x")
+        g.wait_exit(0)
+
+
+def test_sigterm_connecting():
+    """A request whose connection to the upstream is under way at SIGTERM waits for it, and is answered on the first try."""
+    up = SlowToAccept()
+    with Gateway(up.address, upstream={"connect_timeout": "8s"}, policy={"retry": {"retries": 0}}) as g:
+        c = g.connect()
+        c.send(get("/late"))
+        time.sleep(0.2)
+        g.signal()
+        time.sleep(0.2)
+        up.accept(answering(b"late"))
+        expect((c.answer().status, g.wait_exit(0) > 0), (200, True))
+
+
+def test_sigterm_fresh_connections():
+    """A request that is in the socket of a connection which nobody has read from yet is answered, though SIGTERM came first."""
+    with Upstream(answering(b"x")) as up, Gateway(up) as g:
+        g.signal(signal.SIGSTOP)
+        clients = [g.connect() for _ in range(20)]
+        for c in clients:
+            c.send(get())
+        g.signal()
+        g.signal(signal.SIGCONT)
+        for c in clients:
+            answer = c.answer()
+            expect((answer.status, answer.get("connection")), (200, "close"))
         g.wait_exit(0)
