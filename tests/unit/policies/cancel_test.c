@@ -67,7 +67,7 @@ static void a_rung_that_the_codec_cannot_climb_is_refused_where_it_stands(void *
     REFUSED(cancel_table, "door: [ close ]\n", "unknown key door");
 }
 
-static void a_call_is_checked_though_nobody_makes_it_yet(void **state) {
+static void a_call_is_checked(void **state) {
     (void)state;
     given("string: [ call, close ]\ncall:\n  method: DELETE\n  path: /tasks/{request.path.id}\n  headers: { authorization: \"Bearer x\" }\n"
           "  timeout: 2s\n  rate: 10/s\n  endings: [ deadline, client_reset ]\n");
@@ -79,9 +79,9 @@ static void a_call_is_checked_though_nobody_makes_it_yet(void **state) {
     assert_non_null(policy.call->headers);
     done();
     REFUSED(cancel_table, "call: { path: tasks }\n", "begins with /");
-    REFUSED(cancel_table, "call: { path: \"/{id}\" }\n", "neither {request.path.NAME}");
-    REFUSED(cancel_table, "call: { path: \"/{request.path.id\" }\n", "braces that do not match");
-    REFUSED(cancel_table, "call: { path: \"/{request.path.}\" }\n", "without a name");
+    REFUSED(cancel_table, "call: { path: \"/{id}\" }\n", "none of {request.path.NAME}");
+    REFUSED(cancel_table, "call: { path: \"/{request.path.id\" }\n", "a { without its }");
+    REFUSED(cancel_table, "call: { path: \"/{request.path.}\" }\n", "ends too early");
     REFUSED(cancel_table, "call: { path: /x, headers: { content-length: 3 } }\n", "not the configuration's to touch");
     REFUSED(cancel_table, "call: { path: /x, headers: { a: \"{x}\" } }\n", "the value has");
     REFUSED(cancel_table, "call: { path: /x, endings: [ shed_load ] }\n", "nothing to cancel");
@@ -188,7 +188,7 @@ int main(void) {
         cmocka_unit_test(a_ladder_is_climbed_as_written),
         cmocka_unit_test(the_well_known_protocols_are_keys_of_every_build),
         cmocka_unit_test(a_rung_that_the_codec_cannot_climb_is_refused_where_it_stands),
-        cmocka_unit_test(a_call_is_checked_though_nobody_makes_it_yet),
+        cmocka_unit_test(a_call_is_checked),
         cmocka_unit_test(drain_is_for_the_clients_own_leaving_alone),
         cmocka_unit_test(an_upstream_that_ended_it_itself_is_told_nothing),
         cmocka_unit_test(a_broken_answer_calls_nobody),
