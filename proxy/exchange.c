@@ -517,15 +517,24 @@ static enum flow step_relay(struct exchange *x) {
 static bool is_leak(const struct exchange *x) {
     return instant_before(instant_add(x->context.deadline, x->policy->deadline.grace), x->ended_at);
 }
+/* A line a second: a machine that stands still makes all contexts late at once, and thousands of lines would make them later. */
+static void tell_leak(const struct exchange *x) {
+    struct worker *w = x->w;
+    char id[48];
+    metric_inc(&w->metrics, METRIC_CONTEXT_LEAKS);
+    w->leaks_unsaid++;
+    if (instant_before(w->now, w->leaks_say_at)) return;
+    struct str name = exchange_id(x, id);
+    log_warn("exchange", "%u contexts outlived their deadline, the last one, %.*s, by %lld ms", w->leaks_unsaid, STR_ARG(name),
+             (long long)(instant_until(x->context.deadline, x->ended_at).ns / NS_PER_MS));
+    w->leaks_unsaid = 0;
+    w->leaks_say_at = instant_add(w->now, span_s(1));
+}
 static enum flow step_finish(struct exchange *x) {
     struct worker *w = x->w;
     wheel_disarm(&w->wheel, &x->idle);
     metrics_request(&w->metrics, x->context.ending);
-    if (is_leak(x)) {
-        metric_inc(&w->metrics, METRIC_CONTEXT_LEAKS);
-        log_warn("exchange", "context %x/%x outlived its deadline: it ended %lld ms after it", x->context.slot, x->context.generation,
-                 (long long)(instant_until(x->context.deadline, x->ended_at).ns / NS_PER_MS));
-    }
+    if (is_leak(x)) tell_leak(x);
     metric_dec(&w->metrics, METRIC_EXCHANGES_LIVE);
     exchange_log(x);
     context_close(&x->context);
