@@ -314,6 +314,7 @@ static size_t conn_feed(struct conn *c, const uint8_t *p, size_t n) {
 /* Feeds what was kept, until the codec wants no more of it. */
 static void conn_feed_kept(struct conn *c) {
     if (c->feeding) return; /* settling borrowed bytes writes, and writing may want this very input */
+    if (buffer_is_empty(&c->in)) c->session.wants_feed = false; /* what it left is in the socket: reading on brings it */
     c->feeding = true;
     while (c->state == CONN_OPEN && !buffer_is_empty(&c->in) && c->session.next != NEXT_CLOSE && c->session.next != NEXT_RESET) {
         size_t used = conn_feed(c, buffer_data(&c->in), buffer_size(&c->in));

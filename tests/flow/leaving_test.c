@@ -318,6 +318,24 @@ static void a_pipelined_upload_that_is_refused_while_another_body_is_settled(voi
     assert_ended("completed");
 }
 
+/* The codec wanted the bytes before the FIN, of which there were none: the turn never ended. */
+static void a_fin_behind_a_body_that_waits_and_an_answer_of_our_own_do_not_turn_for_ever(void **state) {
+    (void)state;
+    stage((struct given){ 0 });
+    world.connects[0] = SLOWLY;
+    struct sock *c = client();
+    client_sends(c, "POST / HTTP/1.1\r\nhost: a\r\nx-request-timeout: 100ms\r\ncontent-length: 200000\r\n\r\n");
+    struct sock *u = upstream();
+    u->room = 0;
+    accepts(u);
+    sends_n(c, 'x', 200000); /* all of it is with us, and nothing more is read */
+    client_finishes(c);      /* tolerated: no User-Agent */
+    at(100 * MS);
+    assert_answer(c, 504);
+    assert_closed(c);
+    assert_ended("deadline");
+}
+
 /* ---- an upstream's last words ------------------------------------------------------------------------------------------------------------- */
 static void a_whole_answer_and_a_reset_in_one_edge_are_a_whole_answer(void **state) {
     (void)state;
@@ -383,6 +401,7 @@ int main(void) {
         SCENE(lingering_ends_at_its_bytes),
         SCENE(expect_100_is_passed_on_and_its_answer_comes_back),
         SCENE(a_pipelined_upload_that_is_refused_while_another_body_is_settled),
+        SCENE(a_fin_behind_a_body_that_waits_and_an_answer_of_our_own_do_not_turn_for_ever),
         SCENE(a_whole_answer_and_a_reset_in_one_edge_are_a_whole_answer),
         SCENE(an_answer_ahead_of_the_reset_that_a_write_finds_counts),
         SCENE(what_a_paused_upstream_said_before_its_fin_is_delivered_whole),

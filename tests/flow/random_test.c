@@ -148,6 +148,7 @@ static void open_stage(void) {
     stage((struct given){ .policy = PICK(policies), .upstream = keys, .listener = PICK(listeners), .shutdown = "2s",
                           .routes = "  - { match: { path: /* }, upstream: pair }" });
     nclients = nupstreams = 0;
+    next_token = 0;
 }
 static void meet_upstreams(void) {
     struct sock *s;
