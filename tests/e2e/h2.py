@@ -72,7 +72,7 @@ class Stream:
         self.fields = None     # of the request, or of the final answer
         self.interims = []     # fields of each 1xx
         self.trailers = None
-        self.body = b""
+        self.body = bytearray()
         self.pieces = []       # DATA as it came
         self.ended = False     # END_STREAM came
         self.ended_at = None
