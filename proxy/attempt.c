@@ -25,6 +25,12 @@ static void attempt_close(struct attempt *a) {
     if (x->attempt == a) x->attempt = NULL;
     exchange_settle(x);
 }
+/* Where nothing is enforced: a try that would have been too long. */
+static void note_try(const struct attempt *a) {
+    struct exchange *x = a->x;
+    instant due = instant_add(a->begun, x->verdict.per_try);
+    if (!x->verdict.enforce && !a->head_seen && x->would == ENDING_NONE && instant_before(due, x->w->now)) x->would = ENDING_TRY_TIMEOUT;
+}
 static void attempt_leave(struct attempt *a) { /* its leg is closed: the connection is free, or gone */
     struct conn *c = a->conn;
     leg_leave(&a->up);
@@ -166,6 +172,7 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
     a->conn = c;
     a->reused = reused;
     a->sent_at = c->bytes_out;
+    a->begun = x->w->now;
     a->heard_at = c->bytes_in;
     x->sent_at = x->w->now;
     x->endpoint = arena_copy(&x->arena, upstream_endpoint_text(c));
@@ -181,7 +188,7 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
         return;
     }
     x->told = a->told;
-    if (!span_is_forever(x->verdict.per_try)) context_limit(&a->context, instant_add(x->w->now, x->verdict.per_try), 0);
+    if (x->verdict.enforce && !span_is_forever(x->verdict.per_try)) context_limit(&a->context, instant_add(x->w->now, x->verdict.per_try), 0);
     leg_join(&a->up, &c->session, &x->arena);
     leg_begin(&a->up);
     leg_send_head(&a->up, up);
@@ -235,7 +242,10 @@ static struct leg *on_open(struct session *s) {
 }
 static void on_head(struct leg *g, const struct head *h) {
     struct attempt *a = attempt_of(g);
-    if (!h->interim) a->head_seen = true;
+    if (!h->interim) {
+        note_try(a);
+        a->head_seen = true;
+    }
     if (is_current(a) && !a->draining) exchange_answer_head(a->x, h);
 }
 static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
@@ -288,7 +298,7 @@ static void pulled(struct leg *g, size_t n) {
     struct attempt *a = attempt_of(g);
     struct exchange *x = a->x;
     if (x->attempt != a || context_is_ended(&x->context)) return;
-    x->moved = x->w->now;
+    exchange_moved(x);
     if (x->keep && x->up.end > x->policy->retry.buffer) x->keep = false; /* past the bound the request is not repeatable */
     if (!x->keep && a->offset <= x->up.end) body_drop(&x->up, a->offset);
     bool all = x->bridge && body_waiting(&x->up, a->offset) == 0; /* its bytes and the upstream's are not as many */

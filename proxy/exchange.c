@@ -81,6 +81,12 @@ static void idle_run(struct exchange *x) {
     x->moved = x->w->now;
     if (!timer_is_armed(&x->idle)) wheel_arm(&x->w->wheel, &x->idle, instant_add(x->moved, shortest_patience(x)));
 }
+/* A byte of a body moved. Where nothing is enforced, a pause that would have ended it is remembered. */
+void exchange_moved(struct exchange *x) {
+    bool late = instant_before(instant_add(x->moved, x->verdict.idle), x->w->now);
+    if (late && !x->verdict.enforce && x->answered == ANSWERED_HEAD && x->would == ENDING_NONE) x->would = ENDING_UPSTREAM_IDLE;
+    x->moved = x->w->now;
+}
 /* Whom the exchange waits for, and how long that may last. */
 struct patience { span limit; enum ending why; const char *say; };
 static struct patience patience_of(const struct exchange *x) {
@@ -266,7 +272,7 @@ static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
         leg_credit(g, n);
         return;
     }
-    x->moved = x->w->now;
+    exchange_moved(x);
     x->up_bytes += n;
     if (x->bridge) exchange_bridge_request(x, p, n, copied);
     else body_push(&x->up, p, n, copied || x->keep || !x->attempt ? NULL : &x->w->borrowers);
@@ -278,7 +284,7 @@ static void on_end(struct leg *g, const struct head *trailers) {
     if (x->bridge && !context_is_ended(&x->context) && !exchange_bridge_request_end(x)) return;
     x->up.complete = true;
     x->up.trailers = x->bridge ? NULL : trailers;
-    x->moved = x->w->now;
+    exchange_moved(x);
     if (context_is_ended(&x->context)) return;
     to_head_run(x);
     attempt_ready(x);
@@ -318,7 +324,7 @@ static void pull(struct leg *g, size_t max, struct pulled *v) {
 static void pulled(struct leg *g, size_t n) {
     struct exchange *x = exchange_of(g);
     x->down_bytes += n;
-    x->moved = x->w->now;
+    exchange_moved(x);
     if (x->discard) return;
     body_drop(&x->down, x->down_offset);
     attempt_credit(x, x->bridge && body_waiting(&x->down, x->down_offset) == 0 ? SIZE_MAX : n);
@@ -373,12 +379,12 @@ void exchange_answer_head(struct exchange *x, const struct head *h) {
         return;
     }
     x->answer = h;
-    x->moved = x->w->now;
+    exchange_moved(x);
     struct head *down = head_clone(h, &x->arena);
     if (!x->bridge || exchange_bridge_head(x, down)) begin_answer(x, down);
 }
 void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied) {
-    x->moved = x->w->now;
+    exchange_moved(x);
     if (x->discard) {
         attempt_credit(x, n);
         return;
@@ -425,9 +431,9 @@ static void limit(struct exchange *x) {
     if (v->dropped_untrusted) metric_add(m, METRIC_DEADLINES_UNTRUSTED, v->dropped_untrusted);
     if (v->would_refuse != ENDING_NONE) metrics_would(m, v->would_refuse);
     x->to_head_left = v->to_head;
+    to_head_run(x);
     if (!v->enforce) return;
     if (!instant_is_never(v->total)) context_limit(&x->context, v->fire, v->source ? v->source->index : 0);
-    to_head_run(x);
     if (!x->up.complete || span_is_forever(v->to_head)) idle_run(x);
 }
 static void decide_deadline(struct exchange *x) {

@@ -35,7 +35,7 @@ struct attempt { /* one try at an upstream; in the exchange's arena */
     struct conn *conn;               /* borrowed, from on_ready to on_closed */
     uint64_t offset;                 /* of the request's body: taken by this attempt */
     uint64_t sent_at;                /* conn.bytes_out when it began: has the kernel taken any of it? */
-    instant asked;
+    instant asked, begun;
     uint64_t heard_at;               /* conn.bytes_in when it began: did a byte of its answer come? */
     bool reused, head_seen, closed;
     bool heard;                      /* a byte of its answer came, as known when its leg closed */
@@ -92,6 +92,7 @@ struct exchange {
     instant to_head_due;             /* 0: it does not run yet */
     struct timer idle;
     /* for the log */
+    enum ending would;               /* in a mode that enforces nothing: what enforcing would have ended it with */
     enum ending left_why;            /* client_gone: ignore: why the client left */
     struct fault fault;              /* the sentence and status of the ending */
     uint16_t status;
@@ -118,6 +119,8 @@ void attempt_ready(struct exchange *x);
 void attempt_credit(struct exchange *x, size_t n);
 /* Time left until whichever deadline is nearer; FOREVER: none. */
 span exchange_left(const struct exchange *x);
+/* A byte of a body moved, either way. */
+void exchange_moved(struct exchange *x);
 /* ... of the default deadline alone; FOREVER: there is none, or the head has come. */
 span exchange_to_head(const struct exchange *x);
 /* Ends it with a fault's cause, keeping its sentence and status for the answer. */

@@ -7,10 +7,15 @@ static const char *protocol_name(uint8_t version) {
     return version >= 20 ? "HTTP/2" : version == 10 ? "HTTP/1.0" : "HTTP/1.1";
 }
 static span since(instant from, instant to) { return from.ns && to.ns ? instant_until(from, to) : ACCESS_ABSENT; }
-/* In observe and forward nothing ends at the deadline: what would have. */
+/* In observe and forward nothing ends at a deadline: what would have, the earliest that is known. */
 static enum ending would_have(const struct exchange *x) {
-    if (x->verdict.would_refuse != ENDING_NONE) return x->verdict.would_refuse;
-    return !x->verdict.enforce && instant_before(x->verdict.total, x->ended_at) ? ENDING_DEADLINE : ENDING_NONE;
+    const struct deadline_verdict *v = &x->verdict;
+    if (v->would_refuse != ENDING_NONE) return v->would_refuse;
+    if (v->enforce || v->idle.ns == 0) return ENDING_NONE;
+    instant head = x->answered_at.ns && !x->local ? x->answered_at : x->ended_at;
+    if (x->to_head_due.ns && instant_before(x->to_head_due, head)) return ENDING_DEADLINE;
+    if (x->would == ENDING_NONE && instant_before(v->total, x->ended_at)) return ENDING_DEADLINE;
+    return x->would;
 }
 static void fill_deadline(const struct exchange *x, struct access_record *r) {
     const struct deadline_verdict *v = &x->verdict;

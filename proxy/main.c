@@ -101,12 +101,13 @@ static int healthcheck(int argc, char **argv) {
 struct explain_options {
     const char *config, *route, *line, *fields[64];
     size_t nfields;
-    bool json, untrusted, request;
+    bool json, trusted, untrusted, request;
 };
 static bool read_explain(int argc, char **argv, struct explain_options *o) {
     static const struct option longs[] = { { "config", required_argument, NULL, 'c' }, { "route", required_argument, NULL, 'r' },
                                            { "header", required_argument, NULL, 'H' }, { "json", no_argument, NULL, 'j' },
-                                           { "untrusted", no_argument, NULL, 'u' },    { NULL, 0, NULL, 0 } };
+                                           { "untrusted", no_argument, NULL, 'u' },    { "trusted", no_argument, NULL, 't' },
+                                           { NULL, 0, NULL, 0 } };
     *o = (struct explain_options){ .route = "" };
     optind = 1;
     for (int k; (k = getopt_long(argc, argv, "c:r:H:ju", longs, NULL)) != -1;) {
@@ -115,11 +116,19 @@ static bool read_explain(int argc, char **argv, struct explain_options *o) {
         else if (k == 'H' && o->nfields < 64) o->fields[o->nfields++] = optarg;
         else if (k == 'j') o->json = true;
         else if (k == 'u') o->untrusted = true;
+        else if (k == 't') o->trusted = true;
         else return false;
     }
     o->request = optind < argc && strcmp(argv[optind], "request") == 0;
     if (o->request && optind + 1 < argc) o->line = argv[optind + 1];
     return o->config && optind + (o->request ? 2 : 0) == argc;
+}
+/* The peer that a request is explained for, where nobody says: one that some listener trusts, if any listener trusts anybody. */
+static bool trusts_somebody(const struct config *c) {
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        if (config_listener(c, i)->trust.mode != TRUST_NONE) return true;
+    }
+    return false;
 }
 static int explain(int argc, char **argv) {
     struct explain_options o;
@@ -128,7 +137,7 @@ static int explain(int argc, char **argv) {
     if (!c) return 1;
     int code = 0;
     if (o.request) {
-        const char *fault = explain_request(stdout, c, str_of(o.line), o.fields, o.nfields, !o.untrusted, o.json);
+        const char *fault = explain_request(stdout, c, str_of(o.line), o.fields, o.nfields, o.trusted || (!o.untrusted && trusts_somebody(c)), o.json);
         if (fault) fprintf(stderr, "curfew explain: %s\n", fault);
         code = fault ? 2 : 0;
     } else if (!explain_routes(stdout, c, str_of(o.route), o.json)) {
@@ -154,7 +163,7 @@ static const struct command commands[] = {
     { "run", "run -c FILE", "runs the gateway; SIGTERM drains, a second one stops; SIGHUP reads certificates again; SIGUSR1 opens the log anew", run },
     { "check", "check -c FILE [--effective]", "checks a configuration: 0, or 1 with every fault and its place; --effective prints all that counts", check },
     { "dialects", "dialects [-c FILE] [--markdown]", "lists the ways in which a deadline is written on the wire", dialects },
-    { "explain", "explain -c FILE [--route R | request LINE -H FIELD] [--json]", "what each route does with deadlines and endings, or what one request gets", explain },
+    { "explain", "explain -c FILE [--route R | request LINE -H FIELD [--untrusted]] [--json]", "what each route does with deadlines and endings, or what one request gets", explain },
     { "upstream", "upstream -l ADDRESS", "runs the sample upstream: answers, sleeps, streams and fails as it is asked to", upstream },
     { "reference", "reference", "prints the reference of the configuration, as Markdown", reference },
     { "schema", "schema", "prints the JSON Schema of the configuration, for editors", schema },

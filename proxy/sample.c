@@ -24,15 +24,19 @@ static const char usage_text[] =
     "  /fail/close              closes without an answer\n"
     "  /fail/truncate           promises 100 bytes, sends 10, and closes\n"
     "  /fail/next               200; the next request on the same connection is closed without an answer\n"
+    "  /fail/once/250ms         closes after that time without an answer; asked again, as the same NAME, it answers\n"
     "  /hang                    never answers\n"
     "  /seen/NAME               what is remembered of that request, as JSON; 404: it never came\n"
-    "  Upgrade: websocket       101, then echoes what it gets\n";
+    "  DELETE /tasks/NAME       202, and that request, where it is still open, is answered with 503 at once; 404: there is none to end\n"
+    "  Upgrade: websocket       101, then echoes what it gets\n"
+    "A call of gRPC, over HTTP/2, gets its JSON as a message, and the status OK.\n";
 
 /* ---- what is remembered ------------------------------------------------------------------------------------------------------------------ */
 #define MEMORY 16384u /* requests; the oldest is forgotten */
 struct memory {
     char id[64], target[128], how[24];
     char *told;      /* owned: JSON object of deadline fields */
+    struct service_call *open; /* borrowed until it ends */
     instant begun, ended;
     uint64_t received;
     uint32_t wire, times; /* times: of this id, this one included */
@@ -87,7 +91,7 @@ static struct memory *remember(struct service_call *c) {
     uint32_t times = before ? before->times + 1 : 1;
     struct memory *m = &sample->memory[sample->next++ % MEMORY];
     free(m->told);
-    *m = (struct memory){ .begun = c->w->now, .times = times };
+    *m = (struct memory){ .begun = c->w->now, .times = times, .open = c };
     snprintf(m->id, sizeof m->id, "%.*s", STR_ARG(id->value));
     snprintf(m->target, sizeof m->target, "%.*s", STR_ARG(c->request->target));
     snprintf(m->how, sizeof m->how, "open");
@@ -106,12 +110,30 @@ struct job { /* what a path asked for */
     unsigned pieces;
     size_t size;
     span every;
-    bool echo, half_closed;
+    bool echo, half_closed, cancelled;
 };
 static struct job *job_of(struct service_call *c) { return c->data; }
 static struct memory *memory_of(struct service_call *c) {
     struct job *j = job_of(c);
     return j->memory && strcmp(j->memory->id, j->id) == 0 ? j->memory : NULL;
+}
+static bool is_grpc(const struct head *h) {
+    const struct field *type = head_find_name(h, STR("content-type"), NULL);
+    return type && str_starts(type->value, STR("application/grpc"));
+}
+/* gRPC over HTTP/2: a message is a byte of flags, its length in four more, and itself; the status stands in the trailers. */
+static void answer_grpc(struct service_call *c, struct str message) {
+    struct head *h = service_head(c, 200), *trailers = ARENA_NEW(&c->arena, struct head);
+    const uint32_t n = htonl((uint32_t)message.n);
+    char prefix[5] = { 0 };
+    memcpy(prefix + 1, &n, sizeof n);
+    head_add(h, STR("content-type"), STR("application/grpc"));
+    service_send(c, h);
+    service_write(c, (struct str){ prefix, sizeof prefix });
+    service_write(c, message);
+    head_init(trailers, &c->arena, false);
+    head_add(trailers, STR("grpc-status"), STR("0"));
+    service_end(c, trailers);
 }
 static void say_what_came(struct service_call *c, uint16_t status) {
     char *text;
@@ -125,7 +147,8 @@ static void say_what_came(struct service_call *c, uint16_t status) {
     fputs(",\"fields\":", f), put_fields(f, h, false);
     fputs("}\n", f);
     fclose(f);
-    service_answer(c, status, STR("application/json"), (struct str){ text, n });
+    if (status == 200 && is_grpc(h)) answer_grpc(c, (struct str){ text, n });
+    else service_answer(c, status, STR("application/json"), (struct str){ text, n });
     free(text);
 }
 static void say_seen(struct service_call *c, struct str id) {
@@ -230,6 +253,26 @@ static bool was_doomed(const struct service_call *c) {
     memset(&sample->doomed, 0, sizeof sample->doomed);
     return true;
 }
+static void begin_fail_once(struct service_call *c, struct str after) {
+    const struct memory *m = job_of(c)->memory;
+    if (m && m->times > 1) {
+        say_what_came(c, 200);
+        return;
+    }
+    c->timer.fire = on_cut_timer;
+    wheel_arm(&c->w->wheel, &c->timer, instant_add(c->w->now, duration(after)));
+}
+/* What a service that never notices a closed connection has instead: a second request that names the first. */
+static void end_task(struct service_call *c, struct str id) {
+    const struct memory *m = recall(id);
+    struct service_call *task = m && m->open != c ? m->open : NULL;
+    service_answer(c, task ? 202 : 404, (struct str){ 0 }, (struct str){ 0 });
+    if (!task) return;
+    job_of(task)->cancelled = true;
+    wheel_disarm(&task->w->wheel, &task->timer);
+    if (task->answered) service_cut(task);
+    else service_answer(task, 503, STR("text/plain"), STR("cancelled\n"));
+}
 static void obey(struct service_call *c, struct str path) {
     struct str p = path;
     if (was_doomed(c)) {
@@ -238,6 +281,8 @@ static void obey(struct service_call *c, struct str path) {
         begin_tunnel(c);
     } else if (str_starts(p, STR("/seen/"))) {
         say_seen(c, str_from(p, 6));
+    } else if (str_starts(p, STR("/tasks/")) && str_eq(c->request->method, STR("DELETE"))) {
+        end_task(c, str_from(p, 7));
     } else if (str_starts(p, STR("/sleep/"))) {
         struct str rest = str_from(p, 7);
         wait_for(c, duration(str_first(rest, str_index(rest, '/'))));
@@ -260,6 +305,8 @@ static void obey(struct service_call *c, struct str path) {
     } else if (str_eq(p, STR("/fail/next"))) {
         sample->doomed = c->conn->peer;
         say_what_came(c, 200);
+    } else if (str_starts(p, STR("/fail/once/"))) {
+        begin_fail_once(c, str_from(p, 11));
     } else if (str_eq(p, STR("/help"))) {
         service_answer(c, 200, STR("text/plain"), STR(usage_text));
     } else if (!str_starts(p, STR("/hang"))) {
@@ -285,14 +332,20 @@ static void on_half_close(struct service_call *c) {
     job_of(c)->half_closed = true;
     leg_cancel(&c->leg, ENDING_CLIENT_CLOSED, 0, CANCEL_BAND);
 }
+static const char *how_it_ended(const struct job *j, const struct fault *f) {
+    if (j->cancelled) return "cancelled";
+    if (j->half_closed) return "FIN";
+    if (!f) return "answered";
+    return f->wire && f->why == ENDING_CLIENT_RESET ? "RST_STREAM" : ending_name(f->why);
+}
 static void on_gone(struct service_call *c, const struct fault *f) {
     struct memory *m = memory_of(c);
     if (!m) return;
+    m->open = NULL;
     m->ended = c->w->now;
     m->answered = c->ended;
     m->wire = f ? f->wire : 0;
-    const char *how = job_of(c)->half_closed ? "FIN" : !f ? "answered" : f->wire && f->why == ENDING_CLIENT_RESET ? "RST_STREAM" : ending_name(f->why);
-    snprintf(m->how, sizeof m->how, "%s", how);
+    snprintf(m->how, sizeof m->how, "%s", how_it_ended(job_of(c), f));
 }
 static const struct service sample_service = { .on_request = on_request, .on_body = on_body, .on_end = on_end, .on_half_close = on_half_close,
                                                .on_gone = on_gone };

@@ -354,6 +354,21 @@ def slow_echo(wire, message):
     echo(wire, message)
 
 
+def test_mode_observe_measures_what_is_ours_too():
+    """mode: observe counts what default, idle and per_try would have ended, and ends nothing."""
+    def slow(wire, message):
+        time.sleep(0.25)
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        time.sleep(0.25)
+        wire.send(b"cd")
+
+    for limits, ending in (({"default": "100ms"}, "deadline"), ({"idle": "100ms"}, "upstream_idle"), ({"per_try": "100ms"}, "try_timeout")):
+        with Upstream(serve(slow)) as up, Gateway(up, policy={"deadline": {"mode": "observe", **limits}}) as g:
+            expect(g.ask(get("/")).body, b"abcd", str(limits))
+            expect((g.logged()["ending"], g.logged()["would_have"]), ("completed", ending), str(limits))
+            expect(g.metric(f'curfew_observed_endings_total{{ending="{ending}"}}'), 1.0, str(limits))
+
+
 def test_mode_observe_only_tells():
     """mode: observe changes nothing on the wire, and logs what would have been."""
     with Upstream(serve(slow_echo)) as up, Gateway(up, policy={"deadline": {**EVERYTHING, "mode": "observe"}}) as g:
