@@ -214,6 +214,7 @@ class Session:
         self.send_window = WINDOW
         self.receive_window = WINDOW
         self.next_id = 1
+        self.since = time.monotonic()
         self.on_head = self.on_end = None
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.decoder.max_header_list_size = 1 << 24
