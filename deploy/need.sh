@@ -11,7 +11,7 @@ packages() {
         run) echo libevent-core-2.1-7 libevent-extra-2.1-7 libevent-pthreads-2.1-7 libnghttp2-14 libssl3 libyaml-0-2 ;;
         # clang and its runtime are for the fuzzers
         test) packages build && echo libcmocka-dev python3 python3-hpack python3-jsonschema python3-yaml clang libclang-rt-dev openssl ;;
-        demo) packages build && echo python3 ;;
+        demo) packages build && echo python3 python3-hpack openssl ;;
         lint) packages test && echo clang-tidy shellcheck ;;
         bench) packages demo && echo wrk nghttp2-client nginx-light haproxy ;;
         # a runtime and a gRPC library for each language of tests/polyglot

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sample upstream, and the gateway in front of it: two of our programs that tell the same story from both sides."""
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import time
 
+import h2
 from harness import CURFEW, HOST, SANITIZER, Gateway, Wire, chunked, eventually, expect, expect_between, expect_in, free_port, get, post, request
 import socket
 import tempfile
@@ -107,6 +109,51 @@ def test_it_makes_a_connection_stale():
         expect(g.ask(get("/", "X-Sample-Id: twice")).status, 200)
         expect(seen(at, "twice")["times"], 2)
         expect(g.metric("curfew_stale_retries_total"), 1.0)
+
+
+def test_a_task_is_ended_by_its_name():
+    """DELETE /tasks/NAME ends the request of that name, before its head with 503 and amid its answer by a cut; it is remembered as cancelled. A task
+    that is over, or never was, is 404, and GET is no way to end one."""
+    with sample() as at:
+        hangs, streams = reach(at), reach(at)
+        hangs.send(get("/hang", "X-Sample-Id: a"))
+        streams.send(get("/stream/50/10/100ms", "X-Sample-Id: b"))
+        expect(streams.head().status, 200)
+        eventually(lambda: seen(at, "a"), what="the request")
+        expect(ask(at, get("/tasks/a")).status, 200)
+        expect(seen(at, "a")["how"], "open")
+        expect([ask(at, request("DELETE", f"/tasks/{name}")).status for name in ("a", "b", "a", "nobody")], [202, 202, 404, 404])
+        expect(hangs.answer().status, 503)
+        expect(hangs.ended, None)
+        streams.to_end()
+        expect([seen(at, name)["how"] for name in ("a", "b")], ["cancelled", "cancelled"])
+
+
+def test_it_fails_once():
+    """/fail/once: closes after that time, and answers when the same name comes again; without a name it always closes."""
+    with sample() as at:
+        for fields, second in ((["X-Sample-Id: once"], 200), ([], None)):
+            wire = reach(at)
+            begun = time.monotonic()
+            wire.send(get("/fail/once/100ms", *fields))
+            wire.expect_end()
+            expect_between(time.monotonic() - begun, 0.1, 1.0, "s until it closes")
+            wire = reach(at)
+            wire.send(get("/fail/once/100ms", *fields))
+            if second:
+                expect(wire.answer().status, second)
+            else:
+                wire.expect_end()
+
+
+def test_it_answers_grpc():
+    """A call of gRPC gets a message and the status OK in trailers; it is JSON of what came."""
+    with sample() as at, Gateway(at, upstream={"protocol": "http2"}) as g:
+        s = h2.Client(g).rpc("/a.B/C", body=b"hello").whole()
+        expect((s.status, s.get("content-type"), s.trailer("grpc-status")), (200, "application/grpc", "0"))
+        expect(s.body[:1] + s.body[5:6], b"\0{")
+        expect(int.from_bytes(s.body[1:5], "big"), len(s.body) - 5)
+        expect(json.loads(s.body[5:])["target"], "/a.B/C")
 
 
 def test_failures_behind_the_gateway():
