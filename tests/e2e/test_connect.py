@@ -310,7 +310,7 @@ def test_a_retry_sends_the_message_again():
     seen = []
 
     def handler(s):
-        seen.append((s.target, s.body))
+        seen.append((s.target, bytes(s.body)))
         if len(seen) % 2:
             s.reset(h2.REFUSED)
         else:

@@ -48,7 +48,7 @@ def test_text():
         expect((answer.get("content-type"), frames(answer.body)[0]), ("application/grpc-web+proto", (0, b"question")))
         answer = g.ask(post(PATH, frame(b"question"), WEB, "Accept: application/grpc-web-text"))
         expect((answer.get("content-type"), frames(plain(answer.body))[0]), ("application/grpc-web-text+proto", (0, b"question")))
-        expect({s.body for s in up.requests}, {frame(b"question")})
+        expect({bytes(s.body) for s in up.requests}, {frame(b"question")})
 
 
 def test_text_byte_by_byte():
