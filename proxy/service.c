@@ -50,8 +50,7 @@ static void on_closed(struct leg *g, const struct fault *f) {
     if (k->service->on_gone) k->service->on_gone(k, f);
     k->conn = NULL;
     wheel_disarm(&k->w->wheel, &k->timer);
-    body_clear(&k->body);
-    list_push(&k->w->calls, &k->reap);
+    list_push(&k->w->calls, &k->reap); /* the body, too, goes at the end of the turn: what was pulled of it may yet be written */
 }
 static void pull(struct leg *g, size_t max, struct pulled *v) {
     struct service_call *k = call_of(g);
@@ -75,7 +74,9 @@ static const struct codec_events service_events = {
 };
 void service_free_calls(struct worker *w) {
     for (struct list *n; (n = list_shift(&w->calls));) {
-        struct arena a = LIST_OF(n, struct service_call, reap)->arena; /* the call itself is in it */
+        struct service_call *k = LIST_OF(n, struct service_call, reap);
+        body_clear(&k->body);
+        struct arena a = k->arena; /* the call itself is in it */
         arena_clear(&a);
     }
 }

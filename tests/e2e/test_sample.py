@@ -181,3 +181,10 @@ def test_healthcheck():
         expect(code, 0)
         code = subprocess.run([CURFEW, "healthcheck", "-l", f"{HOST}:{free_port()}"], timeout=20, check=False, capture_output=True).returncode
         expect(code, 1)
+
+
+def test_large_bodies():
+    """A body of many chunks is whole, again and again: the last of it is still to be written when its request is over, and was once freed by then."""
+    with sample() as address:
+        for _ in range(3):
+            expect(len(ask(address, get("/bytes/12000000")).body), 12000000, "bytes")
