@@ -157,7 +157,7 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, up, &a->told);
     if (refuse != ENDING_NONE) return refuse;
     if (x->conn) {
-        struct forward_facts f = { .peer = peer_text(x->conn), .trusted = x->conn->session.trusted, .secure = x->conn->session.secure,
+        struct forward_facts f = { .peer = x->client, .trusted = x->conn->session.trusted, .secure = x->conn->session.secure,
                                    .version = x->request->version };
         forward_apply(&x->policy->forward, &f, x->request, up);
     }

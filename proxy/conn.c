@@ -482,8 +482,8 @@ void conn_serve(struct conn *c) {
     }
     size_t share = CONN_READ_SHARE;
     c->last_read = 0;
-    if (c->paused) conn_look(c);
     while (c->state != CONN_DEAD && c->readable && !c->paused && conn_read(c, &share)) { }
+    if (c->state != CONN_DEAD && c->paused) conn_look(c); /* also where it was paused just now: this edge was the last */
     if (c->leaving) conn_leave(c);
     if (c->state == CONN_DEAD) return;
     if (c->readable && !c->paused) list_push(&c->w->ready, &c->ready); /* its share is used up */

@@ -75,6 +75,32 @@ static void a_request_and_its_reset_in_one_edge_never_reach_the_upstream(void **
     assert_ended("completed");
     h2_free(c), h2_free(u);
 }
+/* The head that waits for its turn in the upstream's queue named the client by bytes of the client's connection. */
+static void a_client_that_is_gone_before_its_head_is_written_leaves_its_address(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = UP, .policy = "cancel: { client_gone: ignore }" });
+    struct h2 *c = h2_client(), *u = NULL;
+    int32_t one;
+    asked(c, &u, &one, NULL);
+    struct sock *d = client(), *e = client();
+    takes(u->s, 0);
+    client_sends(d, GET_PATH("/d", "")); /* finds the socket full */
+    client_sends(e, GET_PATH("/e", "")); /* waits for room */
+    client_resets(e);
+    assert_true(e->closed);
+    takes(u->s, UNBOUNDED);
+    h2_settle(u, c);
+    int32_t two = h2_next(u), three = h2_next(u);
+    assert_has(h2_stream(u, three)->head, "x-forwarded-for: 192.0.2.1\n");
+    int32_t all[] = { one, two, three };
+    for (int i = 0; i < 3; i++) h2_answers(u, all[i], "200", NULL, NO_BODY, false);
+    h2_settle(u, c);
+    assert_answer(d, 200);
+    assert_ended("client_reset");
+    assert_ended("completed");
+    assert_ended("completed");
+    h2_free(c), h2_free(u);
+}
 /* T14 */
 static void a_lost_client_connection_resets_each_of_its_streams_and_no_other(void **state) {
     (void)state;
@@ -371,6 +397,7 @@ int main(void) {
         SCENE(a_deadline_resets_one_stream_and_its_neighbour_lives),
         SCENE(a_clients_reset_is_passed_on_in_the_turn),
         SCENE(a_request_and_its_reset_in_one_edge_never_reach_the_upstream),
+        SCENE(a_client_that_is_gone_before_its_head_is_written_leaves_its_address),
         SCENE(a_lost_client_connection_resets_each_of_its_streams_and_no_other),
         SCENE(past_the_reset_budget_cancels_wait_and_the_connection_is_spared),
         SCENE(a_hundred_cancels_in_full_flight_cost_the_connection_no_window),

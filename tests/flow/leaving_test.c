@@ -103,6 +103,24 @@ static void a_reset_behind_more_pipelined_bytes_than_are_read_is_seen(void **sta
     assert_closed_in_the_turn(u);
     assert_ended_at("client_reset", "close");
 }
+static void a_leaving_in_the_same_edge_as_more_bytes_than_are_read_is_seen(void **state) {
+    (void)state;
+    for (int reset = 0; reset < 2; reset++) {
+        stage((struct given){ 0 });
+        struct sock *c, *u = asked(&c, GET());
+        char *bytes = mem_alloc(2 * CONN_KEPT_MAX);
+        memset(bytes, 'G', 2 * CONN_KEPT_MAX);
+        queue_bytes(c, bytes, 2 * CONN_KEPT_MAX);
+        if (reset) queues_rst(c);
+        else queues_fin(c);
+        settle();
+        free(bytes);
+        assert_reset(u);
+        assert_closed_in_the_turn(u);
+        assert_ended_at(reset ? "client_reset" : "client_closed", "close");
+        leave(NULL);
+    }
+}
 static void a_fin_behind_more_pipelined_bytes_than_are_read_is_seen(void **state) {
     (void)state;
     stage((struct given){ 0 });
@@ -385,6 +403,7 @@ int main(void) {
         SCENE(a_fin_behind_one_byte_too_many_is_seen),
         SCENE(a_fin_behind_pipelined_requests_is_seen_and_they_are_not_asked),
         SCENE(a_reset_behind_more_pipelined_bytes_than_are_read_is_seen),
+        SCENE(a_leaving_in_the_same_edge_as_more_bytes_than_are_read_is_seen),
         SCENE(a_fin_behind_more_pipelined_bytes_than_are_read_is_seen),
         SCENE(a_fin_between_requests_closes_in_good_order),
         SCENE(a_fin_in_the_middle_of_a_head_asks_nobody),
