@@ -604,7 +604,7 @@ void conn_write(struct conn *c) {
 void conn_touch(struct conn *c) {
     if (c->state != CONN_OPEN && c->state != CONN_FLUSHING) return;
     const struct session *s = &c->session;
-    bool turn = s->wants_output || s->wants_feed || s->next != NEXT_MORE;
+    bool turn = s->wants_output || (s->wants_feed && !c->feeding) || s->next != NEXT_MORE; /* who feeds it goes on by itself */
     if (turn && !list_is_linked(&c->touched)) list_push(&c->w->touched, &c->touched);
     conn_arm(c);
 }

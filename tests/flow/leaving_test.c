@@ -336,6 +336,27 @@ static void a_pipelined_upload_that_is_refused_while_another_body_is_settled(voi
     assert_ended("completed");
 }
 
+/* Its next request was wanted from within the feeding of the last: the turn never ended. */
+static void pipelined_requests_that_are_answered_here_while_another_body_is_settled(void **state) {
+    (void)state;
+    stage((struct given){ 0 });
+    struct sock *c, *d, *u = asked(&c, GET()), *v = asked(&d, GET());
+    client_sends(c, GET("x-request-timeout: 1ms\r\n"));
+    client_sends(c, GET("x-request-timeout: 2ms\r\n"));
+    char body[20000];
+    memset(body, 'x', sizeof body);
+    queues(u, ANSWER_OK);
+    queues(v, ANSWER("content-length: 20000\r\n"));
+    queue_bytes(v, body, sizeof body);
+    settle();
+    assert_answer(c, 200);
+    assert_answer(c, 504);
+    assert_answer(c, 504);
+    assert_answer(d, 200);
+    while (next_line()) { }
+    assert_int_equal(ended(ENDING_COMPLETED), 2);
+    assert_int_equal(ended(ENDING_SHED_EXPIRED), 2);
+}
 /* The codec wanted the bytes before the FIN, of which there were none: the turn never ended. */
 static void a_fin_behind_a_body_that_waits_and_an_answer_of_our_own_do_not_turn_for_ever(void **state) {
     (void)state;
@@ -421,6 +442,7 @@ int main(void) {
         SCENE(expect_100_is_passed_on_and_its_answer_comes_back),
         SCENE(a_pipelined_upload_that_is_refused_while_another_body_is_settled),
         SCENE(a_fin_behind_a_body_that_waits_and_an_answer_of_our_own_do_not_turn_for_ever),
+        SCENE(pipelined_requests_that_are_answered_here_while_another_body_is_settled),
         SCENE(a_whole_answer_and_a_reset_in_one_edge_are_a_whole_answer),
         SCENE(an_answer_ahead_of_the_reset_that_a_write_finds_counts),
         SCENE(what_a_paused_upstream_said_before_its_fin_is_delivered_whole),
