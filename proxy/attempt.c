@@ -4,9 +4,7 @@
 // outcome. Outcomes rise here and nowhere else.
 #include "proxy/call.h"
 #include "proxy/listener.h"
-#include <arpa/inet.h>
 #include <assert.h>
-#include <netinet/in.h>
 
 static struct attempt *attempt_of(struct leg *g) { return CONTAINER_OF(g, struct attempt, up); }
 static bool is_current(const struct attempt *a) { return a->x->attempt == a && !context_is_ended(&a->context); }
@@ -46,6 +44,8 @@ static bool never_left(const struct attempt *a, const struct fault *f) {
 static bool is_stale(const struct attempt *a, const struct fault *f, bool unsent) {
     const struct exchange *x = a->x;
     if (!a->reused || a->heard || x->stale_used || f->why != ENDING_UPSTREAM_CLOSED) return false;
+    /* With too little left it would end as shed_expired, "never asked", though it was asked. */
+    if (exchange_left(x).ns < span_add(x->policy->deadline.min, x->policy->deadline.reserve).ns) return false;
     return unsent ? x->up.start == 0 : method_is_idempotent(x->request->method) && x->up.start == 0;
 }
 static void outcome(struct attempt *a, const struct fault *f, bool unsent, uint64_t bit) {
@@ -130,19 +130,10 @@ static void on_attempt_end(struct hook *h, const struct context *c, enum ending 
         outcome(a, &f, false, a->conn ? upstream_endpoint_bit(a->conn) : 0);
     }
     if (!a->up.session) attempt_close(a);
+    else exchange_settle(x); /* where it only drains, the log need not wait for that */
 }
 
 /* ---- sending ------------------------------------------------------------------------------------------------------------------------------------ */
-static struct str peer_text(struct conn *c) {
-    if (c->peer_text[0]) return str_of(c->peer_text);
-    const struct sockaddr_in *v4 = (const void *)&c->peer;
-    const struct sockaddr_in6 *v6 = (const void *)&c->peer;
-    if (c->peer.ss_family == AF_INET) inet_ntop(AF_INET, &v4->sin_addr, c->peer_text, sizeof c->peer_text);
-    else if (c->peer.ss_family == AF_INET6) inet_ntop(AF_INET6, &v6->sin6_addr, c->peer_text, sizeof c->peer_text);
-    else memcpy(c->peer_text, "unix", 5);
-    return str_of(c->peer_text);
-}
-struct str exchange_peer_text(struct conn *c) { return peer_text(c); }
 /* The head for this attempt, and what is left in it. Not ENDING_NONE: there is too little. */
 static enum ending make_head(struct attempt *a, struct head **out) {
     struct exchange *x = a->x;

@@ -2,11 +2,12 @@
 // Bytes between a socket and a codec's session: see conn.h. Reading is bounded a turn, writing is one call a turn, and nothing is freed here but
 // by conn_free, at the end of the turn. Must never look at a protocol: what differs between protocols is data in struct codec.
 #include "proxy/conn.h"
-#include "proxy/exchange.h"
 #include "proxy/tls.h"
 #include "proxy/worker.h"
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 static void conn_die(struct conn *c, bool reset);
@@ -77,6 +78,17 @@ static void on_timer(struct timer *t, instant now) {
     }
     if (c->state != CONN_DEAD && !instant_before(now, conn_limit(c))) conn_expire(c);
     conn_arm(c);
+}
+
+/* ---- the peer ------------------------------------------------------------------------------------------------------------------------ */
+struct str conn_peer_text(struct conn *c) {
+    if (c->peer_text[0]) return str_of(c->peer_text);
+    const struct sockaddr_in *v4 = (const void *)&c->peer;
+    const struct sockaddr_in6 *v6 = (const void *)&c->peer;
+    if (c->peer.ss_family == AF_INET) inet_ntop(AF_INET, &v4->sin_addr, c->peer_text, sizeof c->peer_text);
+    else if (c->peer.ss_family == AF_INET6) inet_ntop(AF_INET6, &v6->sin6_addr, c->peer_text, sizeof c->peer_text);
+    else memcpy(c->peer_text, "unix", 5);
+    return str_of(c->peer_text);
 }
 
 /* ---- making --------------------------------------------------------------------------------------------------------------------- */
@@ -296,7 +308,7 @@ static bool leg_is_full(const struct conn *c) {
     }
     return false;
 }
-static void conn_pace(struct conn *c) {
+void conn_pace(struct conn *c) {
     bool pause = leg_is_full(c) || buffer_is_full(&c->in);
     if (c->paused && !pause && c->readable && !list_is_linked(&c->ready)) list_push(&c->w->ready, &c->ready);
     c->paused = pause;
@@ -402,14 +414,14 @@ static bool conn_opening(struct conn *c) {
     if (c->tls) {
         enum tls_io io = tls_handshake(c->tls);
         if (io == TLS_LOST || io == TLS_EOF) {
-            log_info("tls", "%.*s: handshake failed: %s", STR_ARG(exchange_peer_text(c)), tls_error(c->tls));
+            log_info("tls", "%.*s: handshake failed: %s", STR_ARG(conn_peer_text(c)), tls_error(c->tls));
             conn_peer_lost(c, "the TLS handshake failed");
             return false;
         }
         if (io != TLS_DONE) return false;
         const struct codec *agreed = codec_of_alpn(tls_alpn(c->tls));
         if (!agreed || (codec && codec != agreed)) { /* RFC 9113 3.2: over TLS no protocol but the agreed one, or the default */
-            log_info("tls", "%.*s: %s was not agreed on by ALPN", STR_ARG(exchange_peer_text(c)), codec ? codec->name : "no protocol");
+            log_info("tls", "%.*s: %s was not agreed on by ALPN", STR_ARG(conn_peer_text(c)), codec ? codec->name : "no protocol");
             conn_peer_lost(c, "the protocol was not agreed on by ALPN");
             return false;
         }
@@ -606,60 +618,5 @@ void conn_touch(struct conn *c) {
     const struct session *s = &c->session;
     bool turn = s->wants_output || (s->wants_feed && !c->feeding) || s->next != NEXT_MORE; /* who feeds it goes on by itself */
     if (turn && !list_is_linked(&c->touched)) list_push(&c->w->touched, &c->touched);
-    conn_arm(c);
-}
-
-/* ---- legs ------------------------------------------------------------------------------------------------------------------------------------ */
-void leg_join(struct leg *g, struct session *s, struct arena *a) {
-    assert(!g->session);
-    g->session = s;
-    g->arena = a;
-    list_push(&s->legs, &g->node);
-    s->live++;
-}
-void leg_begin(struct leg *g) { g->session->codec->begin(g->session, g); }
-void leg_send_head(struct leg *g, const struct head *h) {
-    if (!g->session) return;
-    g->session->codec->send_head(g, h);
-    conn_touch(conn_of(g->session));
-}
-void leg_ready(struct leg *g) {
-    if (!g->session) return;
-    g->session->codec->ready(g);
-    conn_touch(conn_of(g->session));
-}
-void leg_send_trailers(struct leg *g, const struct head *trailers) {
-    if (!g->session) return;
-    g->session->codec->send_trailers(g, trailers);
-    conn_touch(conn_of(g->session));
-}
-void leg_credit(struct leg *g, size_t n) {
-    assert(n <= g->uncredited);
-    g->uncredited -= n;
-    if (!g->session || n == 0) return;
-    g->session->codec->credit(g, n);
-    struct conn *c = conn_of(g->session);
-    if (c->paused && g->uncredited <= BODY_WINDOW / 2) conn_pace(c);
-    conn_touch(c);
-}
-enum cancel_way leg_cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
-    if (!g->session) return CANCEL_NONE;
-    struct conn *c = conn_of(g->session);
-    enum cancel_way did = g->session->codec->cancel(g, why, wire, want);
-    c->urgent = true;
-    conn_touch(c);
-    return did;
-}
-void leg_received(struct leg *g, size_t n) { g->uncredited += n; }
-void leg_leave(struct leg *g) {
-    struct session *s = g->session;
-    if (!s) return;
-    struct conn *c = conn_of(s);
-    list_del(&g->node);
-    g->session = NULL;
-    assert(s->live > 0);
-    s->live--;
-    if (g->in != LEG_END) c->unread = true;
-    if (s->live == 0) c->since = c->w->now;
     conn_arm(c);
 }

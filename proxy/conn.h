@@ -106,17 +106,8 @@ void conn_lose(struct conn *c, const struct fault *f, bool reset);
  * to an upstream that is under way is left to its owner. */
 void conn_shutdown(struct conn *c, bool final);
 static inline bool conn_is_dead(const struct conn *c) { return c->state == CONN_DEAD; }
-
-/* ---- legs: the Q entries with the book-keeping of the core around them; no effect on a leg that is closed --------------------------- */
-void leg_join(struct leg *g, struct session *s, struct arena *a);  /* counts it live; up: before begin */
-void leg_begin(struct leg *g);
-void leg_send_head(struct leg *g, const struct head *h);
-void leg_ready(struct leg *g);
-void leg_send_trailers(struct leg *g, const struct head *trailers);
-void leg_credit(struct leg *g, size_t n);
-enum cancel_way leg_cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want);
-/* From on_body: counts what was given; pauses the connection where its flow is the session's. */
-void leg_received(struct leg *g, size_t n);
-/* From on_closed: takes the leg off its session. */
-void leg_leave(struct leg *g);
+/* The peer's address as text, made once: "192.0.2.1", "unix". Lives as long as the connection. */
+struct str conn_peer_text(struct conn *c);
+/* Reads on, or stops, as the credit of its legs and the input it keeps say: after a leg was credited. */
+void conn_pace(struct conn *c);
 #endif

@@ -228,11 +228,22 @@ static void on_ended(struct hook *h, const struct context *c, enum ending why) {
     }
     exchange_settle(x);
 }
+/* All that is left of it reads an answer and throws it away. */
+static bool only_drains(struct exchange *x) {
+    LIST_EACH(&x->attempts, a, struct attempt, node) {
+        if (!a->draining) return false;
+    }
+    return true;
+}
+static void tell(struct exchange *x);
 void exchange_settle(struct exchange *x) {
     if (x->step == STEP_finish || !context_is_ended(&x->context) || list_is_linked(&x->on_end.node) || x->leg.session ||
-        !list_is_empty(&x->attempts) || !list_is_empty(&x->calls)) {
+        !list_is_empty(&x->calls) || !only_drains(x)) {
         return;
     }
+    if (!x->told_of) tell(x);
+    x->told_of = true;
+    if (!list_is_empty(&x->attempts)) return;
     x->step = STEP_finish;
     exchange_run(x);
 }
@@ -476,7 +487,7 @@ static enum flow step_decide(struct exchange *x) {
     const struct config *conf = x->w->config;
     x->begun = x->moved = x->w->now; /* the clock starts with the complete head (semantics 2.1) */
     x->wall_ns = worker_wall(x->w);
-    x->client = arena_copy(&x->arena, exchange_peer_text(x->conn));
+    x->client = arena_copy(&x->arena, conn_peer_text(x->conn));
     x->rpc = x->rpc_up = rpc_recognise(h);
     x->verdict.idle = x->verdict.to_head = x->to_head_left = SPAN_FOREVER;
     x->verdict.total = x->verdict.advice = INSTANT_NEVER;
@@ -536,13 +547,16 @@ static void tell_leak(const struct exchange *x) {
     w->leaks_unsaid = 0;
     w->leaks_say_at = instant_add(w->now, span_s(1));
 }
+/* How it ended, to the counters and the log: once, when nothing of that can change any more. */
+static void tell(struct exchange *x) {
+    metrics_request(&x->w->metrics, x->context.ending);
+    if (is_leak(x)) tell_leak(x);
+    exchange_log(x);
+}
 static enum flow step_finish(struct exchange *x) {
     struct worker *w = x->w;
     wheel_disarm(&w->wheel, &x->idle);
-    metrics_request(&w->metrics, x->context.ending);
-    if (is_leak(x)) tell_leak(x);
     metric_dec(&w->metrics, METRIC_EXCHANGES_LIVE);
-    exchange_log(x);
     context_close(&x->context);
     list_del(&x->node);
     list_push(&w->finished, &x->node);

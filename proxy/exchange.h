@@ -12,6 +12,7 @@
 #ifndef CURFEW_PROXY_EXCHANGE_H
 #define CURFEW_PROXY_EXCHANGE_H
 #include "codecs/bridge.h"
+#include "proxy/leg.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
@@ -72,6 +73,7 @@ struct exchange {
     uint8_t answered;                /* enum answered */
     bool local;                      /* the answer is ours */
     bool discard;                    /* nobody is there to hear it (client_gone: ignore) */
+    bool told_of;                    /* the log and the counters have it; what is left only drains */
     bool cut_pending;                /* the answer is to be cut once what came was delivered */
     struct body down;                /* the answer's body on its way down */
     uint64_t down_offset;
@@ -146,5 +148,4 @@ struct str exchange_id(const struct exchange *x, char text[48]);
 void exchange_log(struct exchange *x); /* exchange_log.c */
 /* A request that was refused before it became an exchange: malformed, over a limit, or too slow. */
 void exchange_log_refused(struct conn *c, const struct fault *f);
-struct str exchange_peer_text(struct conn *c); /* the client's address, made once a connection */
 #endif

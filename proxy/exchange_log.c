@@ -37,7 +37,7 @@ void exchange_log_refused(struct conn *c, const struct fault *f) {
     access_record_init(&r);
     r.wall_ns = worker_wall(w);
     r.listener = listener_of(c)->name;
-    r.client = exchange_peer_text(c);
+    r.client = conn_peer_text(c);
     r.protocol = protocol_name(c->session.codec->version);
     r.status = f->status ? f->status : ending_rows[f->why].http;
     r.ending = f->why;

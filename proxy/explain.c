@@ -148,6 +148,11 @@ static char *dialects_text(const struct dialect *const *rows, size_t n) {
     }
     return s ? s : text("nothing");
 }
+/* What the upstream is spoken to in, where a client speaks this: a route may translate. */
+static const struct rpc *rpc_towards(const struct route *r, const struct rpc *client) {
+    bool translated = r->translate == TRANSLATE_GRPC && (strcmp(client->name, "grpc-web") == 0 || strcmp(client->name, "connect") == 0);
+    return translated ? rpc_by_name("grpc") : client;
+}
 /* What does not survive the way up. */
 static char *lost_text(const struct deadline_policy *p, const struct rpc *rpc, const struct codec *k, size_t family) {
     char *s = NULL;
@@ -162,13 +167,13 @@ static void deadline_sheet(struct sheet *s, const struct config *c, const struct
     const struct deadline_policy *p = &r->use->deadline;
     *s = (struct sheet){ .name = "deadline", .columns = { "client speaks", "upstream speaks", "read from", "default", "max", "shed below", "upstream is told", "lost" } };
     for (size_t i = 0; i < rpc_count(); i++) {
-        const struct rpc *rpc = rpc_at(i);
+        const struct rpc *client = rpc_at(i), *rpc = rpc_towards(r, client);
         size_t family = deadline_family_index(rpc->family);
         for (size_t k = 0; k < codec_count(); k++) {
             const struct codec *codec = codec_at(k);
             if (!(codec->roles & CODEC_UP) || !may_speak(c, u, codec)) continue;
             char **row = sheet_row(s);
-            row[0] = text("%s", rpc->name);
+            row[0] = rpc == client ? text("%s", rpc->name) : text("%s → %s", client->name, rpc->name);
             row[1] = text("%s", codec->name);
             row[2] = dialects_text(p->read_rows, p->nread);
             row[3] = span_text(p->deflt);
@@ -417,7 +422,7 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
         span told;
         route_rewrite(&m, a, up);
         fields_apply(&p->context, up, (struct str){ 0 }, false);
-        enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc, deadline_left(&p->deadline, &v, now, v.to_head), wall, up, &told);
+        enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc_towards(m.route, rpc), deadline_left(&p->deadline, &v, now, v.to_head), wall, up, &told);
         if (e != ENDING_NONE) say(&sheets[0], "refused", text("%s: no dialect can say so little", ending_name(e)));
         route_edit_headers(&m.route->headers.request, up);
         if (e == ENDING_NONE) upstream_sheet(&sheets[2], up);

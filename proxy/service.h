@@ -4,6 +4,7 @@
 // exchange. All of it belongs to one worker.
 #ifndef CURFEW_PROXY_SERVICE_H
 #define CURFEW_PROXY_SERVICE_H
+#include "proxy/leg.h"
 #include "proxy/worker.h"
 
 struct service_call { /* in its own arena; freed at the end of the turn in which its leg closed */
