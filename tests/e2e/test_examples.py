@@ -196,6 +196,7 @@ def test_a_deaf_upstream_is_called():
         classic.wait_requests(1)
         c.close()
         expect([(l["ending"], l["cancel_level"]) for l in g.log(2)], [("client_closed", "side_channel"), ("client_closed", "drain")])
+        eventually(lambda: g.metric("curfew_exchanges") == 0, what="the end of the drain")
         expect(g.ask(get("/other")).status, 200)
         expect(len(classic.wires), 1, "connections: the one whose answer was read to its end is used again")
 
