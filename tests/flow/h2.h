@@ -140,7 +140,8 @@ static inline void h2_add(struct h2_nv *l, const char *name, const char *value) 
 static inline void h2_add_lines(struct h2_nv *l, const char *lines) {
     if (!lines) return;
     snprintf(l->text, sizeof l->text, "%s", lines);
-    for (char *line = strtok(l->text, "\n"); line; line = strtok(NULL, "\n")) {
+    char *rest = NULL;
+    for (char *line = strtok_r(l->text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         char *colon = strstr(line, ": ");
         *colon = '\0';
         h2_add(l, line, colon + 2);

@@ -453,7 +453,7 @@ static inline const char *answer_end(const struct sock *c, bool *head) {
     assert_true(n < sizeof fields);
     for (size_t i = 0; i < n; i++) fields[i] = (char)(p[i] >= 'A' && p[i] <= 'Z' ? p[i] | 0x20 : p[i]);
     fields[n] = '\0';
-    int status = atoi(p + 9);
+    long status = strtol(p + 9, NULL, 10);
     if (status < 200 || status == 204 || status == 304) return body;
     if (strstr(fields, "\r\ntransfer-encoding: chunked")) return chunks_end(body);
     const char *length = strstr(fields, "\r\ncontent-length: ");
@@ -467,7 +467,7 @@ static inline const char *assert_answer(struct sock *c, int status) {
     bool head;
     const char *from = unseen(c), *end = answer_end(c, &head);
     if (!end) fail_msg("an answer %d was expected, got \"%s\"", status, from);
-    if (strncmp(from, "HTTP/1.1 ", 9) != 0 || atoi(from + 9) != status) fail_msg("an answer %d was expected, got \"%s\"", status, from);
+    if (strncmp(from, "HTTP/1.1 ", 9) != 0 || strtol(from + 9, NULL, 10) != status) fail_msg("an answer %d was expected, got \"%s\"", status, from);
     size_t n = (size_t)(end - from);
     free(text);
     text = mem_alloc(n + 1);

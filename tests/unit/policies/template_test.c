@@ -37,7 +37,7 @@ static const char *filled(const char *text, enum template_use use, const struct 
     struct str out, missing;
     assert_null(template_compile(&arena, str_of(text), &t));
     if (!template_render(&t, &f, use, &arena, &out, &missing)) return NULL;
-    return arena_printf(&arena, "%.*s", STR_ARG(out)).p;
+    return arena_printf(&arena, "%.*s%c", STR_ARG(out), 0).p; /* with its NUL */
 }
 
 static void text_without_names_is_itself(void **state) {
