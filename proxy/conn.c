@@ -271,6 +271,7 @@ static void conn_leave(struct conn *c) {
 static bool conn_waits(struct conn *c) {
     const struct session *s = &c->session;
     if (c->state != CONN_OPEN || s->live < BEAT_LEGS || !s->codec->coalesce || c->urgent || c->last_read >= BEAT_BULK) return false;
+    if (c->turned.ns == c->w->now.ns) return false; /* what its own bytes caused is written in the turn that read them */
     if (!instant_before(c->w->now, instant_add(c->turned, c->w->beat))) return false;
     if (!list_is_linked(&c->beating)) list_push(&c->w->beating, &c->beating);
     return true;
@@ -500,7 +501,6 @@ void conn_serve(struct conn *c) {
     if (c->state == CONN_DEAD) return;
     if (c->readable && !c->paused) list_push(&c->w->ready, &c->ready); /* its share is used up */
     if (c->writable && !buffer_is_empty(&c->backlog) && !list_is_linked(&c->touched)) list_push(&c->w->touched, &c->touched);
-    c->turned = (instant){ 0 }; /* what its own bytes caused is written in this turn */
     conn_touch(c);
 }
 
