@@ -155,6 +155,11 @@ struct str arena_copy(struct arena *a, struct str s) {
     if (s.n) memcpy(p, s.p, s.n);
     return (struct str){ p, s.n };
 }
+struct str arena_lower(struct arena *a, struct str s) {
+    char *p = arena_bytes(a, s.n);
+    for (size_t i = 0; i < s.n; i++) p[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] | 0x20 : s.p[i]);
+    return (struct str){ p, s.n };
+}
 
 struct str arena_printf(struct arena *a, const char *fmt, ...) {
     char small[256];

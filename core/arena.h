@@ -32,6 +32,7 @@ void *arena_zalloc(struct arena *a, size_t n);
 /* Unaligned bytes, for text. */
 char *arena_bytes(struct arena *a, size_t n);
 struct str arena_copy(struct arena *a, struct str s);
+struct str arena_lower(struct arena *a, struct str s); /* a copy in lower case, ASCII alone */
 struct str arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define ARENA_NEW(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 

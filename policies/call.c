@@ -26,17 +26,12 @@ static void compile(struct conf *c, struct conf_pos pos, const char *what, struc
     const char *fault = template_compile(&c->arena, text, t);
     if (fault) conf_error(c, pos, NULL, "the %s has %s", what, fault);
 }
-static struct str lower_case(struct arena *a, struct str s) {
-    char *p = arena_bytes(a, s.n);
-    for (size_t i = 0; i < s.n; i++) p[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] | 0x20 : s.p[i]);
-    return (struct str){ p, s.n };
-}
 static void compile_headers(struct conf *c, struct call_policy *call) {
     const struct conf_node *n = call->headers;
     if (!n) return;
     call->header = arena_zalloc(&c->arena, n->n * sizeof *call->header);
     for (size_t i = 0; i < n->n; i++) {
-        call->header[i].name = lower_case(&c->arena, n->keys[i]->text);
+        call->header[i].name = arena_lower(&c->arena, n->keys[i]->text);
         compile(c, n->items[i]->pos, "value", n->items[i]->text, &call->header[i].value);
     }
     call->nheaders = n->n;

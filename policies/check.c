@@ -50,15 +50,9 @@ enum ending check_ending(struct conf *c, const struct conf_node *n) {
     return e;
 }
 
-struct str check_lower(struct conf *c, struct str s) {
-    char *p = arena_bytes(&c->arena, s.n);
-    for (size_t i = 0; i < s.n; i++) p[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] | 0x20) : s.p[i];
-    return (struct str){ p, s.n };
-}
-
 struct str check_field_name(struct conf *c, const struct conf_node *n) {
     if (!check_scalar(c, n, "the name of a header field")) return (struct str){ 0 };
-    if (is_token(n->text)) return check_lower(c, n->text);
+    if (is_token(n->text)) return arena_lower(&c->arena, n->text);
     conf_error(c, n->pos, "a name is letters, digits and any of !#$%&'*+-.^_`|~ (RFC 9110 5.6.2)", "\"%.*s\" is no name of a header field",
                STR_ARG(n->text));
     return (struct str){ 0 };

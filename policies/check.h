@@ -17,8 +17,6 @@ const char *check_meant(struct conf *c, const char *word);
 
 /* The ending that a scalar names, ENDING_NONE after reporting. */
 enum ending check_ending(struct conf *c, const struct conf_node *n);
-/* Lower-cased copy in the load's arena. */
-struct str check_lower(struct conf *c, struct str s);
 /* The field name that a scalar holds, in lower case; empty after reporting. */
 struct str check_field_name(struct conf *c, const struct conf_node *n);
 /* As check_field_name, for a name that an operator sets, adds, removes or matches: refuses those that belong to the connection or to the

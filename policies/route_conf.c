@@ -233,7 +233,7 @@ static void check_methods(struct conf *c, const struct conf_refs *methods) {
     for (size_t i = 0; i < methods->n; i++) {
         struct str s = methods->v[i].name;
         if (!is_token(s)) conf_error(c, methods->v[i].at->pos, NULL, "\"%.*s\" is no method", STR_ARG(s));
-        else if (str_eq(s, check_lower(c, s)))
+        else if (str_eq(s, arena_lower(&c->arena, s)))
             conf_warn(c, methods->v[i].at->pos, "methods have case, and the well-known ones are upper case", "%.*s matches no usual request",
                       STR_ARG(s));
     }

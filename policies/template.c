@@ -4,11 +4,6 @@
 #include <stdio.h>
 
 /* ---- compiling --------------------------------------------------------------------------------------------------------------------- */
-static struct str lower(struct arena *a, struct str s) {
-    char *p = arena_bytes(a, s.n);
-    for (size_t i = 0; i < s.n; i++) p[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] | 0x20 : s.p[i]);
-    return (struct str){ p, s.n };
-}
 static const char *compile_name(struct arena *a, struct str inside, struct template_part *part) {
     static const struct { const char *prefix; uint8_t source; bool named; } names[] = {
         { "request.path.", TEMPLATE_CAPTURE, true },          { "request.header.", TEMPLATE_REQUEST_HEADER, true },
@@ -21,7 +16,7 @@ static const char *compile_name(struct arena *a, struct str inside, struct templ
         if (names[i].named ? !str_starts(inside, prefix) : !str_eq(inside, prefix)) continue;
         struct str name = str_from(inside, prefix.n);
         if (names[i].named && !is_token(name)) return "a name in braces that ends too early";
-        *part = (struct template_part){ names[i].source, names[i].source == TEMPLATE_CAPTURE ? name : lower(a, name) };
+        *part = (struct template_part){ names[i].source, names[i].source == TEMPLATE_CAPTURE ? name : arena_lower(a, name) };
         return NULL;
     }
     return "a name that is none of {request.path.NAME} {request.header.NAME} {request.method} {response.NAME} {context.id} {ending}";

@@ -9,7 +9,6 @@
 struct call { /* in the exchange's arena; in exchange.calls until it is over */
     struct exchange *x;
     struct list node;
-    const struct call_policy *policy; /* borrowed from the snapshot */
     enum ending why;
     struct upstream *upstream;
     struct head head;
@@ -170,7 +169,6 @@ bool call_start(struct exchange *x, enum ending why) {
         return false;
     }
     k->x = x;
-    k->policy = p;
     k->why = why;
     k->until = instant_add(w->now, p->timeout);
     k->timer.fire = on_timer;

@@ -7,6 +7,6 @@
 #include "proxy/exchange.h"
 
 /* Makes the call that the exchange's policy names. False: it is not made, and the log says why (a template's name without a value, the rate
- * is used up, no such upstream). level: what the next rung achieved is told to the metrics together with the call's own, by call_level. */
+ * is used up). */
 bool call_start(struct exchange *x, enum ending why);
 #endif

@@ -333,12 +333,11 @@ static const char *read_field(struct arena *a, struct str s, struct head *h) {
     size_t colon = str_index(s, ':');
     struct str name = str_first(s, colon);
     if (colon == s.n || !is_token(name)) return "a field is \"name: value\"";
-    char *low = arena_bytes(a, name.n);
-    for (size_t i = 0; i < name.n; i++) low[i] = (char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] | 0x20 : name.p[i]);
+    name = arena_lower(a, name);
     struct str value = str_trim(str_from(s, colon + 1));
     if (!is_field_value(value)) return "a field's value has a control character";
-    if (str_eq((struct str){ low, name.n }, STR("host"))) h->authority = value;
-    else head_add(h, (struct str){ low, name.n }, value);
+    if (str_eq(name, STR("host"))) h->authority = value;
+    else head_add(h, name, value);
     return NULL;
 }
 static const char *read_request(struct arena *a, struct str line, const char *const *fields, size_t n, struct head *h) {
