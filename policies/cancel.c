@@ -148,6 +148,13 @@ static const struct conf_field *ladder_field(size_t i) {
 
 /* ---- the table -------------------------------------------------------------------------------------------------------------------- */
 
+static const struct conf_word mode_words[] = {
+    { "disabled", MODE_DISABLED, "a client's leaving has no effect, and no upstream is told to stop" },
+    { "observe", MODE_OBSERVE, "as disabled, but what enforce would have done is counted and logged" },
+    { "forward", MODE_FORWARD, "as observe, but the ladders' call is made: upstreams hear of it, and nothing is reset or closed" },
+    { "enforce", MODE_ENFORCE, "does all" },
+    { 0 }
+};
 static const struct conf_word gone_words[] = {
     { "cancel", GONE_CANCEL, "the work is cancelled upstream, by the ladder" },
     { "drain", GONE_DRAIN, "the answer is read and thrown away, within drain_limit" },
@@ -169,6 +176,8 @@ static const struct conf_field drain_fields[] = {
 static const struct conf_table drain_table = { .name = "drain_limit", .size = sizeof(((struct cancel_policy *)0)->drain_limit),
     .fields = drain_fields, .help = "What reading an unwanted answer to its end may cost, so that its connection can be used again." };
 static const struct conf_field cancel_fields[] = {
+    { .name = "mode", .type = CONF_ENUM, .offset = offsetof(struct cancel_policy, mode), .words = mode_words, .def = "enforce",
+      .help = "how much of all this is done; a request whose body has not come whole is cancelled in every mode, since nobody can answer it" },
     { .name = "client_gone", .type = CONF_ENUM, .offset = offsetof(struct cancel_policy, client_gone), .words = gone_words, .def = "cancel",
       .help = "what a client's leaving means for the work upstream" },
     { .name = "half_close", .type = CONF_ENUM, .offset = offsetof(struct cancel_policy, half_close), .words = half_words, .def = "auto",
@@ -191,6 +200,7 @@ static void check_cancel(struct conf *c, const struct conf_node *n, void *at) {
     for (size_t i = 0; i < codec_count(); i++)
         if (has_rung(&p->ladder[i], RUNG_CALL) && !(n && conf_get(n, STR("call"))))
             conf_error(c, conf_pos_of(n, codec_at(i)->name), "add call: { method: …, path: … }", "call is named, but what to call is not said");
+    if (p->mode == MODE_DISABLED && n && conf_get(n, STR("call"))) conf_warn(c, conf_pos_of(n, "call"), NULL, "no call is made: cancel.mode is disabled");
 }
 
 const struct conf_table cancel_table = { .name = "cancel", .size = sizeof(struct cancel_policy), .fields = cancel_fields, .more = ladder_field,
@@ -220,6 +230,28 @@ struct ladder cancel_ladder(const struct cancel_policy *p, const struct codec *u
     if (told == ENDING_UP_PROTOCOL) return (struct ladder){ .rung = { (uint8_t)rung_of_way(up->ways[0]) }, .n = 1 };
     if (is_leaving(why) && p->client_gone != GONE_CANCEL && can_climb(up, RUNG_DRAIN)) return (struct ladder){ .rung = { RUNG_DRAIN }, .n = 1 };
     return p->ladder[codec_index(up)];
+}
+
+struct ladder cancel_ladder_in_mode(const struct cancel_policy *p, const struct codec *up, enum ending why, bool whole) {
+    struct ladder l = cancel_ladder(p, up, why);
+    if (p->mode == MODE_ENFORCE || !whole || ending_rows[why].upstream != ENDING_UP_CANCEL) return l;
+    struct ladder less = { .n = 0 };
+    if (p->mode == MODE_FORWARD && has_rung(&l, RUNG_CALL)) less.rung[less.n++] = RUNG_CALL;
+    less.rung[less.n++] = RUNG_NONE;
+    return less;
+}
+
+enum cancel_level cancel_would(const struct cancel_policy *p, const struct codec *up, enum ending why, bool told) {
+    struct ladder l = cancel_ladder(p, up, why);
+    enum cancel_level best = LEVEL_NOT_NEEDED;
+    if (is_leaving(why) && p->client_gone == GONE_IGNORE) return best;
+    for (unsigned i = 0; i < l.n; i++) {
+        bool call = l.rung[i] == RUNG_CALL;
+        enum cancel_level at = call ? LEVEL_SIDE_CHANNEL : cancel_level_of(cancel_way_of(l.rung[i]), told);
+        if (at > best && (!call || (p->call && call_is_for(p->call, why)))) best = at;
+        if (!call) break;
+    }
+    return best;
 }
 
 enum cancel_level cancel_level_of(enum cancel_way achieved, bool told) {

@@ -5,6 +5,7 @@
 #include "codecs/codec.h"
 #include "conf/conf.h"
 #include "policies/call.h"
+#include "policies/mode.h"
 
 enum client_gone { GONE_CANCEL, GONE_DRAIN, GONE_IGNORE };
 enum half_close { HALF_AUTO, HALF_ABORT, HALF_TOLERATE };
@@ -16,6 +17,7 @@ enum cancel_level { LEVEL_NOT_NEEDED, LEVEL_NONE, LEVEL_TTL, LEVEL_DRAIN, LEVEL_
 const char *cancel_level_name(enum cancel_level l); /* "", "none", "ttl", "drain", "close", "side_channel", "native", "withdrawn" */
 
 struct cancel_policy {
+    uint8_t mode;                      /* enum mode */
     uint8_t client_gone, half_close;   /* enums above */
     struct ladder ladder[CODECS_MAX];  /* by codec_index: the key is the codec's name */
     struct { span time; uint64_t bytes; } drain_limit;
@@ -28,6 +30,11 @@ extern const struct conf_table cancel_table;
 bool cancel_fin_is_gone(const struct cancel_policy *p, const struct head *request);
 /* The ladder for an ending on this codec: client_gone drain makes it [drain] for the client's own endings. */
 struct ladder cancel_ladder(const struct cancel_policy *p, const struct codec *up, enum ending why);
+/* What of that is climbed in the policy's mode: all of it (enforce), its call alone (forward), nothing. A request that the upstream has not `whole` can
+ * never be answered: it is cancelled in every mode. */
+struct ladder cancel_ladder_in_mode(const struct cancel_policy *p, const struct codec *up, enum ending why, bool whole);
+/* What enforcing would have achieved, supposing that a call is answered. told: as below. NOT_NEEDED: nothing would have been cancelled. */
+enum cancel_level cancel_would(const struct cancel_policy *p, const struct codec *up, enum ending why, bool told);
 /* A rung to the codec's way; CALL has none (CANCEL_SIDE is the codec's own side connection). */
 enum cancel_way cancel_way_of(enum rung r);
 /* What the codec achieved, as a level. told: a deadline was written to the upstream, so that NONE is at least TTL. */

@@ -129,6 +129,12 @@ static void refuse(struct deadline_verdict *v, enum ending why, const char *say)
     v->say = say;
 }
 
+/* Streams live as long as they are given; what a route needs is said of answers. */
+static span needs_of(const struct deadline_policy *p, const struct deadline_facts *f, const struct deadline_verdict *v) {
+    span needs = p->needs.percent ? f->measured : p->needs.fixed;
+    return v->stream || !span_is_positive(needs) ? (span){ 0 } : span_add(needs, p->reserve);
+}
+
 static void begin_verdict(const struct deadline_policy *p, struct deadline_verdict *v) {
     *v = (struct deadline_verdict){
         .total = INSTANT_NEVER, .fire = INSTANT_NEVER, .advice = INSTANT_NEVER, .to_head = SPAN_FOREVER, .idle = SPAN_FOREVER,
@@ -149,8 +155,23 @@ void deadline_decide(const struct deadline_policy *p, const struct deadline_fact
     v->total = instant_add(f->now, total);
     if (instant_is_never(v->total)) v->client_set = false; /* saturated: so far away that it is none */
     v->fire = v->client_set ? instant_back(v->total, p->answer_margin) : v->total;
+    v->needs = needs_of(p, f, v);
     if (a.reject) refuse(v, ENDING_CLIENT_CONTEXT, "a deadline in the request is malformed, or is repeated");
     else if (total.ns < need_of(p).ns) refuse(v, ENDING_SHED_EXPIRED, "less time is left than the upstream needs");
+    else if (total.ns < v->needs.ns) refuse(v, ENDING_SHED_LATENCY, "less time is left than answers of this route take");
+}
+
+void deadline_let_through(const struct deadline_policy *p, struct deadline_verdict *v, instant now) {
+    v->let_through = v->would_refuse;
+    v->would_refuse = v->refuse = ENDING_NONE;
+    v->needs = (span){ 0 };
+    v->fire = v->total;
+    if (span_is_positive(instant_until(now, v->total))) return;
+    v->total = v->fire = INSTANT_NEVER;
+    v->source = NULL;
+    v->client_set = false;
+    if (!v->stream) v->to_head = span_min(p->deflt, p->max);
+    v->source_name = v->stream ? STR("none") : p->max.ns < p->deflt.ns ? STR("max") : STR("default");
 }
 
 /* ---- what the upstream is told ---------------------------------------------------------------------------------------------------------------- */
@@ -220,8 +241,8 @@ static size_t write_all(const struct deadline_policy *p, size_t family, span lef
 }
 
 enum ending deadline_tell(const struct deadline_policy *p, const struct dialect_set *dialects, const struct rpc *rpc, span left, int64_t wall_ns,
-                          struct head *up, span *told) {
-    bool enforce = p->mode == MODE_ENFORCE;
+                          bool may_shed, struct head *up, span *told) {
+    bool enforce = p->mode == MODE_ENFORCE && may_shed;
     size_t family = deadline_family_index(rpc->family);
     *told = (span){ 0 };
     if (p->mode == MODE_DISABLED || p->mode == MODE_OBSERVE) return ENDING_NONE;

@@ -7,19 +7,22 @@
 #include "codecs/rpc.h"
 #include "conf/conf.h"
 #include "core/ending.h"
+#include "policies/guard.h"
+#include "policies/mode.h"
 
-enum deadline_mode { MODE_DISABLED, MODE_OBSERVE, MODE_FORWARD, MODE_ENFORCE };
 enum stream_detect { STREAM_AUTO, STREAM_ALWAYS, STREAM_NEVER };
 #define FAMILIES_MAX 8u
 
 struct deadline_policy {
-    uint8_t mode;                     /* enum deadline_mode */
+    uint8_t mode;                     /* enum mode */
     struct conf_refs read;            /* keys of dialects; resolved into read_rows by deadline_resolve */
     span deflt, max, min, reserve, idle, answer_margin, per_try; /* per_try FOREVER: none */
     struct { uint8_t detect; span idle, max; } streaming; /* max FOREVER: none */
     struct conf_refs write[FAMILIES_MAX]; /* by family_index */
     struct conf_refs pass;
     span grace;
+    struct { span fixed; uint8_t percent; } needs; /* what an answer takes: so long, or that percentile of what it took; both 0: not said */
+    struct guard_policy *max_reject;  /* NULL: none */
     /* resolved: */
     const struct dialect *const *read_rows; size_t nread;
     const struct dialect *const *write_rows[FAMILIES_MAX]; size_t nwrite[FAMILIES_MAX];
@@ -39,9 +42,10 @@ struct deadline_facts {
     instant now;
     int64_t wall_ns;
     instant parent;       /* the parent's deadline; NEVER: none */
+    span measured;        /* the percentile that `needs` names; 0: not known */
 };
 struct deadline_verdict {
-    /* ENDING_NONE: go on. CLIENT_CONTEXT: a reject. SHED_EXPIRED: too little left (mode enforce only). */
+    /* ENDING_NONE: go on. CLIENT_CONTEXT: a reject. SHED_EXPIRED, SHED_LATENCY: too little left (mode enforce only). */
     enum ending refuse;
     const char *say;              /* static: why, where refuse is set */
     /* What the client (or parent, or max) set: total, ends a stream in its middle. NEVER: none. */
@@ -60,10 +64,15 @@ struct deadline_verdict {
     bool enforce, tell;           /* by mode: timers end it; the upstream is told and dialects are stripped */
     /* In every mode but disabled: what enforcing refuses, or would have refused, at once. */
     enum ending would_refuse;
+    enum ending let_through;      /* ... but for max_reject, which let it through */
+    span needs;                   /* with less than this of `total` left it is not worth asking: SHED_LATENCY; 0: nobody knows */
     unsigned malformed;           /* values seen and ignored as malformed: a counter */
     unsigned dropped_untrusted;   /* dialects not believed because the listener is not trusted: for the log */
 };
 void deadline_decide(const struct deadline_policy *p, const struct deadline_facts *f, struct deadline_verdict *v);
+/* max_reject has it let through, whatever was decided. What is left of its deadline still counts: the upstream is told the whole of it, and it ends
+ * by it. Where nothing is left the deadline is not believed, and the request runs under the default. */
+void deadline_let_through(const struct deadline_policy *p, struct deadline_verdict *v, instant now);
 
 /* What is left for an attempt whose head is written at `now`, as deadline_tell wants it: the nearest of total, what remains of to_head (the
  * caller knows when it was paused; FOREVER: none, or the head has come), advice that still has room, and the client's own per_try. */
@@ -72,8 +81,9 @@ span deadline_left(const struct deadline_policy *p, const struct deadline_verdic
 /* What an attempt tells its upstream: strips known dialects from `up` (a clone of the request's head, of which only fields and target are
  * touched) except those of `pass`, and writes what is left. Call anew for each attempt, when its head is written.
  * left: of the total and of the default, whichever is nearer, FOREVER where there is none; the function takes reserve and per_try off itself.
+ * may_shed: false: tells as mode forward does, for a request that was let through.
  * told: set to what was written, before it was rounded down (0: nothing). Returns ENDING_NONE, or SHED_EXPIRED where less than min + reserve is left or no dialect fits
  * (mode enforce only). */
 enum ending deadline_tell(const struct deadline_policy *p, const struct dialect_set *dialects, const struct rpc *rpc, span left, int64_t wall_ns,
-                          struct head *up, span *told);
+                          bool may_shed, struct head *up, span *told);
 #endif

@@ -66,6 +66,36 @@ static const struct conf_field *write_row(size_t i) {
     return &rows[i];
 }
 
+/* ---- needs ------------------------------------------------------------------------------------------------------------------------------ */
+static bool parse_percent(struct str text, uint8_t *out) {
+    uint64_t n;
+    if (text.n < 2 || text.p[0] != 'p' || !str_to_u64(str_from(text, 1), &n) || n < 1 || n > 99) return false;
+    *out = (uint8_t)n;
+    return true;
+}
+
+static bool parse_needs(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at) {
+    struct deadline_policy *p = (void *)((char *)at - f->offset);
+    static const struct conf_field fixed = { .name = "needs", .type = CONF_DURATION, .min = NS_PER_US, .max = 3600 * NS_PER_S, .none = "none" };
+    memset(&p->needs, 0, sizeof p->needs);
+    if (n->kind == CONF_SCALAR && n->text.n && n->text.p[0] == 'p') {
+        if (parse_percent(n->text, &p->needs.percent)) return true;
+        conf_error(c, n->pos, "p1 to p99: p50 is what every second answer takes", "needs: \"%.*s\" is no percentile", STR_ARG(n->text));
+        return false;
+    }
+    if (!conf_load_field(c, n, &fixed, &p->needs.fixed)) return false;
+    if (span_is_forever(p->needs.fixed)) p->needs.fixed = (span){ 0 };
+    return true;
+}
+
+static void print_needs(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct deadline_policy *p = (const void *)((const char *)at - f->offset);
+    char text[64] = "none";
+    if (p->needs.percent) snprintf(text, sizeof text, "p%u", p->needs.percent);
+    else if (span_is_positive(p->needs.fixed)) conf_print_duration(text, sizeof text, p->needs.fixed);
+    fprintf(w->to, " %s\n", text);
+}
+
 /* ---- tables ------------------------------------------------------------------------------------------------------------------------------- */
 #define OF(member) offsetof(struct deadline_policy, member)
 #define IN_STREAMING(member) (OF(streaming.member) - OF(streaming))
@@ -96,6 +126,11 @@ static const struct conf_field deadline_fields[] = {
       .help = "the most that a client may ask" },
     { .name = "min", .type = CONF_DURATION, .offset = OF(min), .def = "10ms", .max = 3600 * NS_PER_S,
       .help = "with less than min + reserve left, the upstream is not asked" },
+    { .name = "needs", .type = CONF_CUSTOM, .offset = OF(needs), .def = "none", .parse = parse_needs, .print = print_needs, .shape = "{\"type\":\"string\"}",
+      .help = "what an answer of the route takes: with less than needs + reserve of a client's deadline left the upstream is not asked (shed_latency). A "
+              "duration; or p50, the time to the head that every second answer of the last minute took, as measured (p1 to p99); or none" },
+    { .name = "max_reject", .type = CONF_POINTER, .offset = OF(max_reject), .table = &guard_table,
+      .help = "how much of the traffic may be refused for what clients ask; left out: all of it; {}: a fifth" },
     { .name = "reserve", .type = CONF_DURATION, .offset = OF(reserve), .def = "5ms", .max = 3600 * NS_PER_S,
       .help = "kept back from the upstream, so that its answer still comes in time" },
     { .name = "idle", .type = CONF_DURATION, .offset = OF(idle), .def = "30s", .min = NS_PER_MS, .max = INT64_MAX, .none = "none",
@@ -112,10 +147,20 @@ static const struct conf_field deadline_fields[] = {
     { 0 }
 };
 
+/* Not of all keys: a policy that is switched off for a while keeps what it says. These two promise what does not happen then. */
+static void warn_of_disabled(struct conf *c, const struct conf_node *n) {
+    static const char *const keys[] = { "max_reject", "needs" };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (conf_get(n, str_of(keys[i]))) conf_warn(c, conf_pos_of(n, keys[i]), NULL, "%s has no effect: deadline.mode is disabled", keys[i]);
+}
+
 static void check_deadline(struct conf *c, const struct conf_node *n, void *at) {
     const struct deadline_policy *p = at;
     span need = span_add(p->min, p->reserve);
     if (!n) return;
+    if (p->mode == MODE_DISABLED) warn_of_disabled(c, n);
+    if (p->needs.fixed.ns >= p->max.ns)
+        conf_error(c, conf_pos_of(n, "needs"), NULL, "needs is not less than max: every request that asks would be refused");
     if (p->max.ns < need.ns) conf_error(c, conf_pos_of(n, "max"), NULL, "max is less than min + reserve: every request that asks would be refused");
     if (p->deflt.ns < need.ns) conf_error(c, conf_pos_of(n, "default"), NULL, "default is less than min + reserve: the upstream is never asked");
     if (p->per_try.ns < p->min.ns) conf_error(c, conf_pos_of(n, "per_try"), NULL, "per_try is less than min");

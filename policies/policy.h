@@ -24,6 +24,10 @@ struct policy {
     struct forward_policy forward;
 };
 extern const struct conf_table policy_table;
+/* Some mode of it does not enforce, so that what enforcing would have done is counted; it has a max_reject; either. */
+static inline bool policy_is_observed(const struct policy *p) { return mode_observes(p->deadline.mode) || mode_observes(p->cancel.mode); }
+static inline bool policy_is_guarded(const struct policy *p) { return p->deadline.max_reject && p->deadline.mode != MODE_DISABLED; }
+static inline bool policy_is_watched(const struct policy *p) { return policy_is_observed(p) || policy_is_guarded(p); }
 struct policies { /* by name; [0] is what routes get that name none: "default", or the built-in */
     struct policy *v;
     struct str *names;

@@ -241,6 +241,7 @@ static char *put_ending(char *at, const struct access_record *r) {
     at = PUT_Z(at, "detail", r->detail, ROOM_DETAIL);
     if (r->wire) at = PUT_U64(at, "wire", r->wire);
     if (r->cancel_level != LEVEL_NOT_NEEDED) at = put_word(PUT(at, ",\"cancel_level\":\""), cancel_level_name(r->cancel_level));
+    if (r->cancel_deferred) at = PUT(at, ",\"cancel_deferred\":true");
     if (r->attempts) at = PUT_U64(at, "attempts", r->attempts);
     return at;
 }
@@ -251,9 +252,15 @@ static char *put_deadline(char *at, const struct access_record *r) {
     at = PUT_MS(at, "deadline_out_ms", r->deadline_out);
     at = PUT_MS(at, "left_ms", r->left);
     at = PUT_MS(at, "lateness_ms", r->lateness);
-    if (!r->observe) return at;
-    at = PUT(at, ",\"mode\":\"observe\"");
-    return r->would_have ? put_word(PUT(at, ",\"would_have\":\""), ending_name(r->would_have)) : at;
+    return at;
+}
+
+static char *put_modes(char *at, const struct access_record *r) {
+    if (r->mode) at = put_word(PUT(at, ",\"mode\":\""), r->mode);
+    if (r->cancel_mode) at = put_word(PUT(at, ",\"cancel_mode\":\""), r->cancel_mode);
+    if (r->would_have) at = put_word(PUT(at, ",\"would_have\":\""), ending_name(r->would_have));
+    if (r->would_cancel) at = put_word(PUT(at, ",\"would_cancel\":\""), cancel_level_name(r->would_cancel));
+    return r->let_through ? put_word(PUT(at, ",\"let_through\":\""), ending_name(r->let_through)) : at;
 }
 
 static char *put_sizes(char *at, const struct access_record *r) {
@@ -268,6 +275,7 @@ size_t access_format(const struct access_record *r, char *line) {
     char *at = put_request(line, r);
     at = put_ending(at, r);
     at = put_deadline(at, r);
+    at = put_modes(at, r);
     at = put_sizes(at, r);
     at = PUT(at, "}\n");
     size_t n = (size_t)(at - line);

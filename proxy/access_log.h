@@ -29,10 +29,13 @@ struct access_record { /* flat; every string is borrowed until access_log_write 
     span deadline_in;             /* what the client gave */
     span deadline_out;            /* what the upstream was told in the last attempt */
     span left;                    /* of the deadline at the end; may be negative */
-    bool observe;                 /* mode is observe: `would_have` is said */
-    enum ending would_have;       /* NONE: nothing */
+    const char *mode, *cancel_mode; /* of deadlines and cancels, where they are not those of every day; NULL: they are */
+    enum ending would_have;       /* what enforcing would have ended it with; NONE: nothing */
+    enum cancel_level would_cancel; /* ... and achieved upstream; NOT_NEEDED: nothing */
+    enum ending let_through;      /* what max_reject let through; NONE: nothing */
     uint32_t attempts;            /* 0: the upstream was never asked */
     enum cancel_level cancel_level; /* NOT_NEEDED: left out */
+    bool cancel_deferred;         /* it waited for the reset budget */
     uint64_t request_bytes, response_bytes; /* of bodies; always said */
     span duration;                /* from the head of the request to the end */
     span answered;                /* from the head of the request to the head of the answer */

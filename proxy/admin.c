@@ -22,7 +22,7 @@ static void say_metrics(struct service_call *c) {
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
     if (!f) abort();
-    metrics_print(f, all, admin.n);
+    metrics_print(f, all, admin.n, &admin.workers[0].config->routes);
     fclose(f);
     service_answer(c, 200, STR(METRICS_CONTENT_TYPE), (struct str){ text, n });
     free(text);

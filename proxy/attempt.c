@@ -89,12 +89,38 @@ static span rest_of_life(const struct exchange *x) {
     span left = instant_until(x->w->now, x->context.deadline);
     return span_is_forever(left) || !span_is_positive(left) ? d->max : left;
 }
+static bool has_call(const struct ladder *l) {
+    for (unsigned i = 0; i < l->n; i++)
+        if (l->rung[i] == RUNG_CALL) return true;
+    return false;
+}
+void attempt_call(struct exchange *x, enum ending why) {
+    struct attempt *a = x->attempt;
+    if (!a->conn || !a->up.head_taken) return;
+    struct ladder l = cancel_ladder_in_mode(&x->policy->cancel, a->conn->session.codec, why, true);
+    x->level = cancel_level_of(CANCEL_NONE, a->told.ns > 0);
+    if (has_call(&l)) call_start(x, why);
+}
+/* What enforcing would have achieved, where less is done. */
+static void observe(struct attempt *a, enum ending why) {
+    struct exchange *x = a->x;
+    if (ending_rows[why].upstream != ENDING_UP_CANCEL || !a->up.head_taken || a->up.out != LEG_END) return;
+    exchange_observe_cancel(x, why, cancel_would(&x->policy->cancel, a->conn->session.codec, why, a->told.ns > 0));
+}
+static enum cancel_way tell(struct attempt *a, enum ending why, enum cancel_way want) {
+    const struct session *s = a->up.session;
+    uint32_t before = s->cancels_deferred;
+    enum cancel_way did = leg_cancel(&a->up, why, a->x->context.wire, want);
+    a->x->cancel_deferred |= s->cancels_deferred != before;
+    return did;
+}
 /* The rungs in turn, until one is taken. */
 static enum cancel_level climb(struct attempt *a, enum ending why) {
     const struct exchange *x = a->x;
     const struct cancel_policy *p = &x->policy->cancel;
-    struct ladder l = cancel_ladder(p, a->conn->session.codec, why);
+    struct ladder l = cancel_ladder_in_mode(p, a->conn->session.codec, why, a->up.out == LEG_END);
     bool told = a->told.ns > 0;
+    observe(a, why);
     for (size_t i = 0; i < l.n; i++) {
         enum cancel_way want = cancel_way_of(l.rung[i]);
         if (l.rung[i] == RUNG_NONE) break;
@@ -102,7 +128,7 @@ static enum cancel_level climb(struct attempt *a, enum ending why) {
             if (a->up.head_taken) call_start(a->x, why);
             continue;
         }
-        enum cancel_way did = leg_cancel(&a->up, why, x->context.wire, want);
+        enum cancel_way did = tell(a, why, want);
         if (did == CANCEL_DRAIN) start_drain(a, p->drain_limit.time, p->drain_limit.bytes);
         if (did != CANCEL_NONE) return cancel_level_of(did, told);
     }
@@ -145,7 +171,7 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
     unsigned removed = fields_apply(&x->policy->context, up, x->listener->name, false); /* before our own fields are written */
     if (removed) metric_add(&x->w->metrics, METRIC_CONTEXT_FIELDS_REMOVED, removed);
-    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, up, &a->told);
+    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, x->verdict.let_through == ENDING_NONE, up, &a->told);
     if (refuse != ENDING_NONE) return refuse;
     if (x->conn) {
         struct forward_facts f = { .peer = x->client, .trusted = x->conn->session.trusted, .secure = x->conn->session.secure,
@@ -169,7 +195,9 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
     x->endpoint = arena_copy(&x->arena, upstream_endpoint_text(c));
     struct fault f = { .why = ENDING_NO_ROUTE, .status = 501, .say = "the upstream speaks a protocol that cannot carry this RPC" };
     struct head *up = NULL;
-    if (c->session.codec->version >= x->rpc_up->wire_version) {
+    if (exchange_is_too_late(x)) {
+        f = (struct fault){ .why = ENDING_SHED_LATENCY, .say = "less time is left than answers of this route take" };
+    } else if (c->session.codec->version >= x->rpc_up->wire_version) {
         f = (struct fault){ .why = make_head(a, &up), .say = "too little was left to ask the upstream" };
     }
     if (f.why != ENDING_NONE) {

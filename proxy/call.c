@@ -18,6 +18,7 @@ struct call { /* in the exchange's arena; in exchange.calls until it is over */
     struct timer timer;
     instant until;
     unsigned tries;
+    bool begun;                 /* call_start is over: whose cancel it is has been left to us to count */
     uint16_t status;            /* 0: no answer */
     struct leg leg;             /* last: the codec's tail follows */
 };
@@ -37,6 +38,7 @@ static void call_over(struct call *k, const char *say) {
         log_warn("call", "%.*s %.*s to %.*s after %s: %s (status %u)", STR_ARG(k->head.method), STR_ARG(k->head.target),
                  STR_ARG(upstream_name(k->upstream)), ending_name(k->why), say, k->status);
     }
+    if (!k->begun) return;
     metrics_cancel(&w->metrics, k->why, x->level);
     exchange_settle(x);
 }
@@ -176,5 +178,6 @@ bool call_start(struct exchange *x, enum ending why) {
     wheel_arm(&w->wheel, &k->timer, k->until);
     metric_inc(&w->metrics, METRIC_CALLS);
     call_dial(k);
-    return true;
+    k->begun = true;
+    return list_is_linked(&k->node);
 }

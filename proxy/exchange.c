@@ -136,7 +136,7 @@ static bool upload_is_short(const struct exchange *x) {
 }
 void exchange_after_feed(struct exchange *x) {
     if (x->up.complete || !x->leg.session) return;
-    if (upload_is_short(x)) wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.body));
+    if (upload_is_short(x)) wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.linger)); /* semantics 4 */
     else leg_cancel(&x->leg, ENDING_COMPLETED, 0, CANCEL_DRAIN);
 }
 /* An answer that is complete while the request still comes: the rest of the upload is not wanted (RFC 9112 9.3, trap T24). Whether there is a
@@ -247,6 +247,21 @@ void exchange_settle(struct exchange *x) {
     x->step = STEP_finish;
     exchange_run(x);
 }
+/* Whether the work goes on without its client: `ignore`, for what was sent already; and in a mode that does not enforce, which leaves all as it is. A
+ * request that has not come whole cannot go on (semantics 5). */
+static bool goes_on(const struct exchange *x) {
+    const struct cancel_policy *p = &x->policy->cancel;
+    if (!x->attempt || !x->up.complete) return false;
+    return p->mode != MODE_ENFORCE || (p->client_gone == GONE_IGNORE && x->attempt->conn);
+}
+static void go_on(struct exchange *x, enum ending why) {
+    exchange_observe_leaving(x, why);
+    x->left_why = why;
+    x->discard = true;
+    body_clear(&x->down);
+    attempt_credit(x, SIZE_MAX);
+    if (x->policy->cancel.mode == MODE_FORWARD) attempt_call(x, why);
+}
 /* The client is gone, or says so: whether that ends the work is the policy's word. */
 static void client_left(struct exchange *x, const struct fault *f) {
     if (context_is_ended(&x->context)) return;
@@ -254,11 +269,8 @@ static void client_left(struct exchange *x, const struct fault *f) {
     if (why == ENDING_CLIENT_RESET || why == ENDING_CLIENT_CLOSED) {
         instant deadline = x->verdict.client_set ? x->verdict.total : INSTANT_NEVER;
         why = cancel_client_ending(why, x->w->now, deadline, x->policy->deadline.grace);
-        if (x->policy->cancel.client_gone == GONE_IGNORE && x->attempt && x->attempt->conn && x->up.complete) {
-            x->left_why = why;
-            x->discard = true;
-            body_clear(&x->down);
-            attempt_credit(x, SIZE_MAX);
+        if (goes_on(x)) {
+            go_on(x, why);
             return;
         }
     }
@@ -303,10 +315,13 @@ static void on_end(struct leg *g, const struct head *trailers) {
 static void on_half_close(struct leg *g) {
     struct exchange *x = exchange_of(g);
     static const struct fault closed = { .why = ENDING_CLIENT_CLOSED, .say = "the client closed its connection" };
-    if (x->request && cancel_fin_is_gone(&x->policy->cancel, x->request)) {
-        client_left(x, &closed);
-        if (x->discard) leg_cancel(g, ENDING_CLIENT_CLOSED, 0, CANCEL_BAND);
+    if (!x->request || !cancel_fin_is_gone(&x->policy->cancel, x->request)) return;
+    if (x->policy->cancel.mode != MODE_ENFORCE) { /* it may still read: on the wire nothing changes */
+        exchange_observe_leaving(x, ENDING_CLIENT_CLOSED);
+        return;
     }
+    client_left(x, &closed);
+    if (x->discard) leg_cancel(g, ENDING_CLIENT_CLOSED, 0, CANCEL_BAND);
 }
 static void on_closed(struct leg *g, const struct fault *f) {
     struct exchange *x = exchange_of(g);
@@ -368,7 +383,7 @@ static void begin_answer(struct exchange *x, struct head *down) {
     wheel_disarm(&x->w->wheel, &x->to_head);
     x->answered = ANSWERED_HEAD;
     x->answered_at = x->moved = x->w->now;
-    x->status = down->status;
+    if (!x->discard) x->status = down->status;
     if (down->body != BODY_TUNNEL) refuse_tunnel(x);
     if (x->discard) {
         if (down->body != BODY_NONE) idle_run(x); /* nobody listens, but a silence ends it all the same */
@@ -390,6 +405,7 @@ void exchange_answer_head(struct exchange *x, const struct head *h) {
         return;
     }
     x->answer = h;
+    exchange_note_latency(x);
     exchange_moved(x);
     struct head *down = head_clone(h, &x->arena);
     if (!x->bridge || exchange_bridge_head(x, down)) begin_answer(x, down);
@@ -440,18 +456,11 @@ static void limit(struct exchange *x) {
     if (v->client_set) metric_inc(m, METRIC_DEADLINES);
     if (v->malformed) metric_add(m, METRIC_DEADLINES_MALFORMED, v->malformed);
     if (v->dropped_untrusted) metric_add(m, METRIC_DEADLINES_UNTRUSTED, v->dropped_untrusted);
-    if (v->would_refuse != ENDING_NONE) metrics_would(m, v->would_refuse);
     x->to_head_left = v->to_head;
     to_head_run(x);
     if (!v->enforce) return;
-    if (!instant_is_never(v->total)) context_limit(&x->context, v->fire, v->source ? v->source->index : 0);
+    if (!instant_is_never(v->fire)) context_limit(&x->context, v->fire, v->source ? v->source->index : 0);
     if (!x->up.complete || span_is_forever(v->to_head)) idle_run(x);
-}
-static void decide_deadline(struct exchange *x) {
-    struct deadline_facts f = { .head = x->request, .rpc = x->rpc, .dialects = &x->w->config->dialects, .trusted = x->conn->session.trusted,
-                                .now = x->w->now, .wall_ns = worker_wall(x->w), .parent = INSTANT_NEVER };
-    deadline_decide(&x->policy->deadline, &f, &x->verdict);
-    limit(x);
 }
 /* By weight, along a low-discrepancy sequence (golden ratio): shares hold over any stretch, and no randomness needs explaining. */
 static struct upstream *choose_upstream(struct exchange *x, const struct route *r) {
@@ -503,7 +512,8 @@ static enum flow step_decide(struct exchange *x) {
         else fail(x, ENDING_NO_ROUTE, 404, "no route matches");
     } else {
         x->policy = x->match.route->use;
-        decide_deadline(x);
+        exchange_judge(x);
+        limit(x);
         if (x->verdict.refuse != ENDING_NONE) {
             fail(x, x->verdict.refuse, 0, x->verdict.say);
         } else if (!answer_here(x)) {
@@ -549,7 +559,7 @@ static void tell_leak(const struct exchange *x) {
 }
 /* How it ended, to the counters and the log: once, when nothing of that can change any more. */
 static void tell(struct exchange *x) {
-    metrics_request(&x->w->metrics, x->context.ending);
+    exchange_count(x);
     if (is_leak(x)) tell_leak(x);
     exchange_log(x);
 }

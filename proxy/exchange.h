@@ -95,6 +95,9 @@ struct exchange {
     struct timer idle;
     /* for the log */
     enum ending would;               /* in a mode that enforces nothing: what enforcing would have ended it with */
+    enum ending would_left;          /* ... as its client left, by which it does not end; NONE: it has not */
+    enum cancel_level would_cancel;  /* ... and the strongest level that enforcing would have achieved */
+    bool cancel_deferred;            /* a cancel in band waited for the reset budget */
     enum ending left_why;            /* client_gone: ignore: why the client left */
     struct fault fault;              /* the sentence and status of the ending */
     uint16_t status;
@@ -119,6 +122,8 @@ void attempt_start(struct exchange *x, uint64_t tried, bool fresh);
 void attempt_ready(struct exchange *x);
 /* The client took n bytes of the answer. */
 void attempt_credit(struct exchange *x, size_t n);
+/* mode forward: the call that the ladder has, where the upstream was asked; nothing is cut. */
+void attempt_call(struct exchange *x, enum ending why);
 /* Time left until whichever deadline is nearer; FOREVER: none. */
 span exchange_left(const struct exchange *x);
 /* A byte of a body moved, either way. */
@@ -131,6 +136,21 @@ void exchange_fail(struct exchange *x, const struct fault *f);
 void exchange_answer_head(struct exchange *x, const struct head *h);
 void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied);
 void exchange_answer_end(struct exchange *x, const struct head *trailers);
+/* ---- exchange_modes.c: what modes and max_reject make of it ------------------------------------------------------------------------------- */
+/* The verdict on its deadline. */
+void exchange_judge(struct exchange *x);
+/* Before the first attempt's head is written: has too much of the deadline been waited away (shed_latency)? */
+bool exchange_is_too_late(const struct exchange *x);
+/* The answer's head came: for `needs`. */
+void exchange_note_latency(struct exchange *x);
+/* What enforcing would have ended it with until then; NONE: nothing, or all is enforced. */
+enum ending exchange_would_have(const struct exchange *x, instant by);
+/* The client left, and that ends nothing. */
+void exchange_observe_leaving(struct exchange *x, enum ending why);
+/* An attempt is not cancelled that enforcing would have cancelled. */
+void exchange_observe_cancel(struct exchange *x, enum ending why, enum cancel_level level);
+/* It has ended: the counters of its worker and of its route. */
+void exchange_count(struct exchange *x);
 /* ---- exchange_bridge.c: where the route translates ------------------------------------------------------------------------------------------ */
 /* False: it has failed. x->bridge is set where there is something to translate. */
 bool exchange_bridge_begin(struct exchange *x);

@@ -7,27 +7,24 @@ static const char *protocol_name(uint8_t version) {
     return version >= 20 ? "HTTP/2" : version == 10 ? "HTTP/1.0" : "HTTP/1.1";
 }
 static span since(instant from, instant to) { return from.ns && to.ns ? instant_until(from, to) : ACCESS_ABSENT; }
-/* In observe and forward nothing ends at a deadline: what would have, the earliest that is known. */
-static enum ending would_have(const struct exchange *x) {
-    const struct deadline_verdict *v = &x->verdict;
-    if (v->would_refuse != ENDING_NONE) return v->would_refuse;
-    if (v->enforce || v->idle.ns == 0) return ENDING_NONE;
-    instant head = x->answered_at.ns && !x->local ? x->answered_at : x->ended_at;
-    if (x->to_head_due.ns && instant_before(x->to_head_due, head)) return ENDING_DEADLINE;
-    if (x->would == ENDING_NONE && instant_before(v->total, x->ended_at)) return ENDING_DEADLINE;
-    return x->would;
-}
 static void fill_deadline(const struct exchange *x, struct access_record *r) {
     const struct deadline_verdict *v = &x->verdict;
     instant deadline = v->total;
     r->deadline_source = v->source_name;
-    r->observe = x->policy->deadline.mode == MODE_OBSERVE;
-    r->would_have = would_have(x);
     if (v->client_set) r->deadline_in = instant_until(x->begun, v->total);
     if (instant_is_never(deadline) && !span_is_forever(v->to_head)) deadline = instant_add(x->begun, v->to_head);
     if (!instant_is_never(deadline)) r->left = instant_until(x->ended_at, deadline);
     if (x->told.ns > 0) r->deadline_out = x->told;
     if (x->context.ending == ENDING_DEADLINE && !instant_is_never(x->context.deadline)) r->lateness = instant_until(x->context.deadline, x->ended_at);
+}
+static void fill_modes(const struct exchange *x, struct access_record *r) {
+    uint8_t deadline = x->policy->deadline.mode, cancel = x->policy->cancel.mode;
+    if (!x->match.route) return;
+    if (mode_observes(deadline)) r->mode = mode_name(deadline);
+    if (cancel != MODE_ENFORCE) r->cancel_mode = mode_name(cancel);
+    r->would_have = exchange_would_have(x, x->ended_at);
+    r->would_cancel = x->would_cancel;
+    r->let_through = x->verdict.let_through;
 }
 void exchange_log_refused(struct conn *c, const struct fault *f) {
     struct worker *w = c->w;
@@ -57,8 +54,6 @@ struct str exchange_id(const struct exchange *x, char text[48]) {
 }
 void exchange_log(struct exchange *x) {
     struct worker *w = x->w;
-    enum ending would = x->request ? would_have(x) : ENDING_NONE;
-    if (would != ENDING_NONE && would != x->verdict.would_refuse) metrics_would(&w->metrics, would);
     if (!w->log || !access_log_is_on(w->log) || !x->request) return;
     struct access_record r;
     access_record_init(&r);
@@ -82,8 +77,10 @@ void exchange_log(struct exchange *x) {
     r.detail = x->context.ending == ENDING_COMPLETED ? NULL : x->fault.say;
     r.wire = x->context.wire;
     fill_deadline(x, &r);
+    fill_modes(x, &r);
     r.attempts = x->tries;
     r.cancel_level = x->level;
+    r.cancel_deferred = x->cancel_deferred;
     r.request_bytes = x->up_bytes;
     r.response_bytes = x->down_bytes;
     r.duration = since(x->begun, x->ended_at);

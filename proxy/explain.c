@@ -138,7 +138,6 @@ static char *policy_name(const struct config *c, const struct route *r) {
 }
 
 /* ---- how a deadline is carried ------------------------------------------------------------------------------------------------------------- */
-static const char *const modes[] = { "disabled", "observe", "forward", "enforce" };
 static char *dialects_text(const struct dialect *const *rows, size_t n) {
     char *s = NULL;
     for (size_t i = 0; i < n; i++) {
@@ -163,6 +162,25 @@ static char *lost_text(const struct deadline_policy *p, const struct rpc *rpc, c
     if (p->nwrite[family] == 0) add_word(&s, "; ", "the deadline: the upstream is told nothing");
     return s ? s : text("—");
 }
+/* Below what an upstream is not asked. */
+static char *shed_text(const struct deadline_policy *p) {
+    if (p->needs.percent) {
+        char *least = span_text(span_add(p->min, p->reserve)), *reserve = span_text(p->reserve);
+        char *s = text("%s, or p%u + %s", least, p->needs.percent, reserve);
+        free(least), free(reserve);
+        return s;
+    }
+    return span_text(span_add(span_max(p->min, p->needs.fixed), p->reserve));
+}
+/* "none", or a share and its window. */
+static char *guard_text(const struct deadline_policy *p) {
+    if (!p->max_reject) return text("none");
+    char *window = span_text(p->max_reject->window);
+    unsigned ratio = p->max_reject->ratio;
+    char *s = ratio % 100 ? text("%u.%02u%% of %s", ratio / 100, ratio % 100, window) : text("%u%% of %s", ratio / 100, window);
+    free(window);
+    return s;
+}
 static void deadline_sheet(struct sheet *s, const struct config *c, const struct route *r, const struct route_upstreams *u) {
     const struct deadline_policy *p = &r->use->deadline;
     *s = (struct sheet){ .name = "deadline", .columns = { "client speaks", "upstream speaks", "read from", "default", "max", "shed below", "upstream is told", "lost" } };
@@ -178,7 +196,7 @@ static void deadline_sheet(struct sheet *s, const struct config *c, const struct
             row[2] = dialects_text(p->read_rows, p->nread);
             row[3] = span_text(p->deflt);
             row[4] = span_text(p->max);
-            row[5] = span_text(span_add(p->min, p->reserve));
+            row[5] = shed_text(p);
             row[6] = codec->version < rpc->wire_version || p->mode < MODE_FORWARD ? text("—") : dialects_text(p->write_rows[family], p->nwrite[family]);
             row[7] = lost_text(p, rpc, codec, family);
         }
@@ -204,19 +222,22 @@ static char *upstream_text(const struct policy *p, const struct codec *k, enum e
     case ENDING_UP_PROTOCOL: return text("protocol error");
     case ENDING_UP_CANCEL: break;
     }
-    struct ladder l = cancel_ladder(&p->cancel, k, e);
+    struct ladder l = cancel_ladder_in_mode(&p->cancel, k, e, true);
+    bool told = p->deadline.mode >= MODE_FORWARD;
+    enum cancel_level level = cancel_level_of(CANCEL_NONE, told);
     char *s = NULL;
-    bool called = false;
-    for (size_t i = 0; i < l.n; i++) {
+    for (size_t i = 0; i < l.n && l.rung[i] != RUNG_NONE; i++) {
         if (l.rung[i] == RUNG_CALL) {
-            called = p->cancel.call && call_is_for(p->cancel.call, e);
-            if (called) add_word(&s, ", and ", "side_channel");
+            if (p->cancel.call && call_is_for(p->cancel.call, e)) add_word(&s, "", "side_channel");
             continue;
         }
-        add_word(&s, ", and ", cancel_level_name(cancel_level_of(cancel_way_of(l.rung[i]), true)));
-        return s;
+        level = cancel_level_of(cancel_way_of(l.rung[i]), told);
+        break;
     }
-    add_word(&s, ", and ", p->deadline.mode >= MODE_FORWARD ? "ttl" : "none");
+    add_word(&s, ", and ", cancel_level_name(level));
+    if (mode_observes(p->cancel.mode)) {
+        add_word(&s, "; enforce: ", cancel_level_name(cancel_would(&p->cancel, k, e, told)));
+    }
     return s;
 }
 static void endings_sheet(struct sheet *s, const struct config *c, const struct route *r, const struct route_upstreams *u) {
@@ -273,6 +294,7 @@ static void warnings_sheet(struct sheet *s, const struct config *c, const struct
     if (d->deflt.ns <= least.ns) warn(s, "deadline.default is not more than min + reserve: a request without a deadline is always shed");
     if (d->max.ns <= least.ns) warn(s, "deadline.max is not more than min + reserve: every deadline is shed");
     if (d->mode >= MODE_FORWARD && d->nread == 0) warn(s, "deadline.read is empty: no client's deadline counts");
+    if (r->use->cancel.mode == MODE_DISABLED) warn(s, "cancel.mode is disabled: no upstream is told to stop, and a client's leaving ends nothing");
     if (retry->retries > 0 && !span_is_forever(d->per_try) && d->per_try.ns >= d->max.ns) {
         warn(s, "deadline.per_try is not less than deadline.max: a retry after try_timeout can never fit");
     }
@@ -283,7 +305,7 @@ static void warnings_sheet(struct sheet *s, const struct config *c, const struct
 
 static void explain_route(FILE *to, const struct config *c, const struct route *r, bool json) {
     struct route_upstreams u = upstreams_of(r);
-    char *name = name_of(r), *policy = policy_name(c, r), *ups = NULL;
+    char *name = name_of(r), *policy = policy_name(c, r), *guard = guard_text(&r->use->deadline), *ups = NULL;
     for (size_t i = 0; i < u.n; i++) {
         const struct upstream_conf *conf = config_upstream(c, u.index[i]);
         char *one = text("%.*s (%s)", STR_ARG(c->upstreams.names[u.index[i]].name), conf->codec ? conf->codec->name : "auto");
@@ -302,14 +324,16 @@ static void explain_route(FILE *to, const struct config *c, const struct route *
     if (json) {
         fputs("{\"route\":", to), json_string(to, name);
         fputs(",\"policy\":", to), json_string(to, policy);
-        fprintf(to, ",\"mode\":\"%s\",\"upstreams\":", modes[r->use->deadline.mode]), json_string(to, ups);
+        fprintf(to, ",\"mode\":\"%s\",\"cancel_mode\":\"%s\",\"max_reject\":\"%s\",\"upstreams\":", mode_name(r->use->deadline.mode), mode_name(r->use->cancel.mode), guard);
+        json_string(to, ups);
         fputs(",", to);
     } else {
-        fprintf(to, "%s: policy %s (deadline.mode %s) → %s\n", name, policy, modes[r->use->deadline.mode], ups);
+        fprintf(to, "%s: policy %s (deadline.mode %s, cancel.mode %s, max_reject %s) → %s\n", name, policy, mode_name(r->use->deadline.mode),
+                mode_name(r->use->cancel.mode), guard, ups);
     }
     sheets_out(to, sheets, 3, json);
     fputs(json ? "}" : "\n", to);
-    free(name), free(policy), free(ups);
+    free(name), free(policy), free(guard), free(ups);
 }
 bool explain_routes(FILE *to, const struct config *c, struct str route, bool json) {
     size_t said = 0;
@@ -408,7 +432,7 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
     deadline_decide(&p->deadline, &f, &v);
     say(&sheets[0], "route", name_of(m.route));
     say(&sheets[0], "policy", policy_name(c, m.route));
-    say(&sheets[0], "mode", text("%s", modes[p->deadline.mode]));
+    say(&sheets[0], "mode", text("%s", mode_name(p->deadline.mode)));
     for (size_t i = 0; i < m.ncaptures; i++) say(&sheets[0], "capture", text("%.*s = %.*s", STR_ARG(m.captures[i].name), STR_ARG(m.captures[i].value)));
     say(&sheets[0], "deadline", span_text(instant_until(now, v.total)));
     say(&sheets[0], "to the head", span_text(v.to_head));
@@ -421,7 +445,7 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
         span told;
         route_rewrite(&m, a, up);
         fields_apply(&p->context, up, (struct str){ 0 }, false);
-        enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc_towards(m.route, rpc), deadline_left(&p->deadline, &v, now, v.to_head), wall, up, &told);
+        enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc_towards(m.route, rpc), deadline_left(&p->deadline, &v, now, v.to_head), wall, true, up, &told);
         if (e != ENDING_NONE) say(&sheets[0], "refused", text("%s: no dialect can say so little", ending_name(e)));
         route_edit_headers(&m.route->headers.request, up);
         if (e == ENDING_NONE) upstream_sheet(&sheets[2], up);

@@ -2,8 +2,10 @@
 // Sums the workers' counters and prints them as Prometheus reads them. It owns nothing and knows every family that the gateway exports: a
 // counter that is not here, or in metrics.def, does not exist.
 #include "proxy/metrics.h"
+#include "policies/policy.h"
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #ifndef CURFEW_VERSION
 #define CURFEW_VERSION "unknown"
@@ -44,6 +46,20 @@ static uint64_t sum_at(const struct workers *w, size_t offset) {
     return sum;
 }
 #define CELL(i) ((i) * sizeof(metric_cell))
+
+/* ---- by route -------------------------------------------------------------------------------------------------------------------- */
+static const struct route *route_at(const struct conf_array *routes, size_t i) { return CONF_AT(*routes, struct route, i); }
+
+void metrics_begin_routes(struct worker_metrics *m, const struct conf_array *routes) {
+    m->routes = mem_zalloc((routes->n + 1) * sizeof *m->routes);
+    for (size_t i = 0; i < routes->n; i++)
+        if (policy_is_watched(route_at(routes, i)->use)) m->routes[i].observed = mem_zalloc(sizeof *m->routes[i].observed);
+}
+void metrics_end_routes(struct worker_metrics *m, const struct conf_array *routes) {
+    for (size_t i = 0; m->routes && i < routes->n; i++) free(m->routes[i].observed);
+    free(m->routes);
+    m->routes = NULL;
+}
 
 /* ---- printing --------------------------------------------------------------------------------------------------------------------- */
 static void print_family(FILE *to, const char *name, const char *type, const char *help) {
@@ -96,6 +112,89 @@ static void print_shed(FILE *to, const struct workers *w) {
     }
 }
 
+/* A name is the operator's word: what would end the label's quotes is escaped. */
+static void print_label(FILE *to, const struct route *r) {
+    fputs("route=\"", to);
+    if (!r->name.name.n) fprintf(to, "routes[%zu]", r->index);
+    for (size_t i = 0; i < r->name.name.n; i++) {
+        char c = r->name.name.p[i];
+        if (c == '\n') fputs("\\n", to);
+        else if (c == '\\' || c == '"') fprintf(to, "\\%c", c);
+        else fputc(c, to);
+    }
+    fputc('"', to);
+}
+static uint64_t sum_of_route(const struct workers *w, size_t route, size_t offset) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        const char *base = (const char *)&w->v[i]->routes[route];
+        sum += atomic_load_explicit((const metric_cell *)(const void *)(base + offset), memory_order_relaxed);
+    }
+    return sum;
+}
+static uint64_t sum_observed(const struct workers *w, size_t route, size_t offset) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        const char *base = (const char *)w->v[i]->routes[route].observed;
+        sum += atomic_load_explicit((const metric_cell *)(const void *)(base + offset), memory_order_relaxed);
+    }
+    return sum;
+}
+static void print_of_route(FILE *to, const char *name, const struct route *r, enum ending e, uint64_t sum) {
+    fprintf(to, "curfew_%s{", name);
+    print_label(to, r);
+    fprintf(to, ",ending=\"%s\"} %" PRIu64 "\n", ending_name(e), sum);
+}
+static void print_route_requests(FILE *to, const struct workers *w, const struct conf_array *routes) {
+    static const char name[] = "route_requests_total";
+    print_family(to, name, "counter", "Requests by route and by how they ended; endings that a route has not had are left out");
+    for (size_t i = 0; i < routes->n; i++) {
+        for (enum ending e = ENDING_NONE + 1; e < ENDINGS; e++) {
+            uint64_t sum = sum_of_route(w, i, offsetof(struct route_metrics, requests) + CELL(e));
+            if (sum || e == ENDING_COMPLETED) print_of_route(to, name, route_at(routes, i), e, sum);
+        }
+    }
+}
+/* Zeros too, of what can be observed and let through. */
+static const enum ending observable[] = { ENDING_CLIENT_RESET, ENDING_CLIENT_CLOSED, ENDING_CLIENT_DEADLINE, ENDING_CLIENT_CONTEXT, ENDING_DEADLINE,
+                                          ENDING_SHED_EXPIRED, ENDING_SHED_LATENCY, ENDING_TRY_TIMEOUT, ENDING_UPSTREAM_IDLE, ENDING_NONE };
+static const enum ending rejectable[] = { ENDING_CLIENT_CONTEXT, ENDING_SHED_EXPIRED, ENDING_SHED_LATENCY, ENDING_NONE };
+struct observed_family { const char *name, *help; const enum ending *endings; bool (*is_of)(const struct policy *p); size_t offset; };
+static const struct observed_family observed_families[] = {
+    { "observed_endings_total", "Requests that mode enforce would have ended, by route and by how", observable, policy_is_observed,
+      offsetof(struct observed_metrics, endings) },
+    { "let_through_total", "Requests that max_reject let through, by route and by how they would have ended", rejectable, policy_is_guarded,
+      offsetof(struct observed_metrics, let_through) },
+};
+static void print_observed(FILE *to, const struct workers *w, const struct conf_array *routes, const struct observed_family *f) {
+    print_family(to, f->name, "counter", f->help);
+    for (size_t i = 0; i < routes->n; i++) {
+        if (!f->is_of(route_at(routes, i)->use)) continue;
+        for (const enum ending *e = f->endings; *e != ENDING_NONE; e++)
+            print_of_route(to, f->name, route_at(routes, i), *e, sum_observed(w, i, f->offset + CELL(*e)));
+    }
+}
+static void print_observed_cancels(FILE *to, const struct workers *w, const struct conf_array *routes) {
+    print_family(to, "observed_cancels_total", "counter", "Attempts that cancel.mode enforce would have cancelled, by route, ending and level");
+    for (size_t i = 0; i < routes->n; i++) {
+        if (!policy_is_observed(route_at(routes, i)->use)) continue;
+        for (unsigned k = 0; k < ENDINGS * LEVELS; k++) {
+            uint64_t sum = sum_observed(w, i, offsetof(struct observed_metrics, cancels) + CELL(k));
+            if (!sum) continue;
+            fputs("curfew_observed_cancels_total{", to);
+            print_label(to, route_at(routes, i));
+            fprintf(to, ",ending=\"%s\",level=\"%s\"} %" PRIu64 "\n", ending_name((enum ending)(k / LEVELS)), cancel_level_name((enum cancel_level)(k % LEVELS)), sum);
+        }
+    }
+}
+static void print_routes(FILE *to, const struct workers *w, const struct conf_array *routes) {
+    static const struct conf_array none;
+    if (!routes) routes = &none;
+    print_route_requests(to, w, routes);
+    for (size_t i = 0; i < sizeof observed_families / sizeof observed_families[0]; i++) print_observed(to, w, routes, &observed_families[i]);
+    print_observed_cancels(to, w, routes);
+}
+
 static void print_seconds(FILE *to, uint64_t ns) { fprintf(to, "%" PRIu64 ".%09" PRIu64 "\n", ns / (uint64_t)NS_PER_S, ns % (uint64_t)NS_PER_S); }
 
 /* The count is the sum of the buckets that were printed, so that +Inf and _count agree whatever is added meanwhile. */
@@ -119,11 +218,11 @@ static void print_build(FILE *to, const struct workers *w) {
     fprintf(to, "curfew_workers %zu\n", w->n);
 }
 
-void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t n) {
+void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t n, const struct conf_array *routes) {
     const struct workers w = { .v = workers, .n = n };
     print_build(to, &w);
     print_endings(to, &w, "requests_total", "Requests, by how they ended", offsetof(struct worker_metrics, requests));
-    print_endings(to, &w, "observed_endings_total", "Requests that mode enforce would have ended, by how", offsetof(struct worker_metrics, would));
+    print_routes(to, &w, routes);
     print_cancels(to, &w);
     print_shed(to, &w);
     print_lateness(to, &w);

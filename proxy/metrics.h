@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is counted: one block a worker, written by that worker alone and read by whoever prints, with relaxed atomics and no locked instruction.
-// Labels are closed sets of our own (endings, levels): no word of a peer ever becomes one (T49).
+// Labels are closed sets of our own (endings, levels, the names of routes): no word of a peer ever becomes one (T49).
 #ifndef CURFEW_PROXY_METRICS_H
 #define CURFEW_PROXY_METRICS_H
 #include "core/ending.h"
 #include "core/instant.h"
 #include "policies/cancel.h"
+#include "policies/route.h"
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -17,14 +18,26 @@ enum metric {
 };
 #define LATENESS_BUCKETS 9u /* upper bounds: metrics.c; the last is +Inf */
 typedef _Atomic(uint64_t) metric_cell;
+struct observed_metrics { /* of a route whose policy does not enforce all, or has a guard */
+    metric_cell endings[ENDINGS];           /* what enforcing would have ended it with */
+    metric_cell let_through[ENDINGS];       /* what max_reject let through */
+    metric_cell cancels[ENDINGS][LEVELS];   /* what enforcing would have achieved */
+};
+struct route_metrics { /* by route.index */
+    metric_cell requests[ENDINGS];
+    struct observed_metrics *observed;      /* owned; NULL: there is nothing to observe */
+};
 struct worker_metrics { /* zeroed memory is a fresh one; aligned, so that no two workers share a cache line */
     _Alignas(64) metric_cell v[METRICS];
     metric_cell requests[ENDINGS];          /* by ending; NONE is never used */
-    metric_cell would[ENDINGS];             /* mode observe: what enforcing would have done */
     metric_cell cancels[ENDINGS][LEVELS];   /* by ending and level achieved; NOT_NEEDED is not printed */
     metric_cell lateness[LATENESS_BUCKETS]; /* not cumulative */
     metric_cell lateness_ns;                /* their sum */
+    struct route_metrics *routes;           /* owned; NULL: none, as in a worker that is no gateway */
 };
+/* Room for each route's counters, and its end. Before other threads look. */
+void metrics_begin_routes(struct worker_metrics *m, const struct conf_array *routes);
+void metrics_end_routes(struct worker_metrics *m, const struct conf_array *routes);
 
 /* Single writer: a load and a store, no lock prefix. */
 static inline void metric_cell_add(metric_cell *c, uint64_t n) {
@@ -37,12 +50,12 @@ static inline void metric_dec(struct worker_metrics *m, enum metric i) { metric_
 static inline void metric_set(struct worker_metrics *m, enum metric i, uint64_t n) { atomic_store_explicit(&m->v[i], n, memory_order_relaxed); }
 static inline uint64_t metric_get(const struct worker_metrics *m, enum metric i) { return atomic_load_explicit(&m->v[i], memory_order_relaxed); }
 static inline void metrics_request(struct worker_metrics *m, enum ending why) { metric_cell_add(&m->requests[why], 1); }
-static inline void metrics_would(struct worker_metrics *m, enum ending why) { metric_cell_add(&m->would[why], 1); }
 static inline void metrics_cancel(struct worker_metrics *m, enum ending why, enum cancel_level l) { metric_cell_add(&m->cancels[why][l], 1); }
 /* How long after a deadline its hooks ran; below zero counts as zero. */
 void metrics_lateness(struct worker_metrics *m, span late);
 
-/* All workers summed, in the Prometheus text format 0.0.4 (serve as METRICS_CONTENT_TYPE). Any thread, at any time. */
+/* All workers summed, in the Prometheus text format 0.0.4 (serve as METRICS_CONTENT_TYPE). Any thread, at any time. routes: of struct route, those that
+ * the workers were begun with; NULL: none. */
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
-void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t n);
+void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t n, const struct conf_array *routes);
 #endif

@@ -72,6 +72,22 @@ void worker_post_kind(struct worker *w, enum message_kind kind) {
     worker_post(w, m);
 }
 
+/* ---- what is kept of each route ------------------------------------------------------------------------------------------------------ */
+static void begin_routes(struct worker *w) {
+    const struct conf_array *routes = &w->config->routes;
+    metrics_begin_routes(&w->metrics, routes);
+    w->judges = mem_zalloc((routes->n + 1) * sizeof *w->judges);
+    for (size_t i = 0; i < routes->n; i++) {
+        const struct deadline_policy *d = &CONF_AT(*routes, struct route, i)->use->deadline;
+        if (d->max_reject || d->needs.percent) w->judges[i] = mem_zalloc(sizeof *w->judges[i]);
+    }
+}
+static void end_routes(struct worker *w) {
+    for (size_t i = 0; i < w->config->routes.n; i++) free(w->judges[i]);
+    free(w->judges);
+    metrics_end_routes(&w->metrics, &w->config->routes);
+}
+
 /* ---- making ------------------------------------------------------------------------------------------------------------------------ */
 static void on_timerfd(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what; /* edge-triggered and never read: it only ends the waiting */
@@ -123,6 +139,7 @@ void worker_init(struct worker *w, const struct os *os, struct config *config, u
     w->log_timer.fire = on_log_timer;
     w->mail_end = &w->mail;
     pthread_mutex_init(&w->mail_lock, NULL);
+    if (config) begin_routes(w);
     if (os == &os_linux) init_loop(w);
 }
 
@@ -278,7 +295,9 @@ void worker_free(struct worker *w) {
         free(m);
     }
     pthread_mutex_destroy(&w->mail_lock);
-    if (w->config) config_unref(w->config);
+    if (!w->config) return;
+    end_routes(w);
+    config_unref(w->config);
 }
 
 /* ---- clocks -------------------------------------------------------------------------------------------------------------------------------- */

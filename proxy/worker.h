@@ -6,6 +6,7 @@
 #ifndef CURFEW_PROXY_WORKER_H
 #define CURFEW_PROXY_WORKER_H
 #include "core/arena.h"
+#include "policies/latency.h"
 #include "proxy/access_log.h"
 #include "proxy/body.h"
 #include "proxy/config.h"
@@ -26,6 +27,7 @@ struct message { /* what crosses threads; owned by the mailbox until it ran */
     void (*call)(struct worker *w, void *arg);
     void *arg;
 };
+struct judge { struct guard guard; struct latency latency; }; /* what a route's policy has seen, where it judges by that */
 struct call_rate { struct call_rate *next; const struct call_policy *policy; instant full_at; };
 struct worker {
     const struct os *os;
@@ -53,6 +55,7 @@ struct worker {
     struct listener **listeners; size_t nlisteners; /* owned */
     struct resolver *resolver;       /* owned */
     struct worker_metrics metrics;
+    struct judge **judges;           /* owned; by route.index, NULL where the policy needs none */
     struct access_log *log;          /* owned; NULL: disabled */
     bool draining, stopped;
     struct timer drain_timer, log_timer;

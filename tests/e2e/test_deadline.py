@@ -366,7 +366,7 @@ def test_mode_observe_measures_what_is_ours_too():
         with Upstream(serve(slow)) as up, Gateway(up, policy={"deadline": {"mode": "observe", **limits}}) as g:
             expect(g.ask(get("/")).body, b"abcd", str(limits))
             expect((g.logged()["ending"], g.logged()["would_have"]), ("completed", ending), str(limits))
-            expect(g.metric(f'curfew_observed_endings_total{{ending="{ending}"}}'), 1.0, str(limits))
+            expect(g.metric(f'curfew_observed_endings_total{{route="routes[0]",ending="{ending}"}}'), 1.0, str(limits))
 
 
 def test_mode_observe_only_tells():

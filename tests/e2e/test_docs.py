@@ -3,7 +3,7 @@
 import os
 import re
 
-from harness import ROOT, curfew, expect
+from harness import ROOT, Gateway, curfew, expect
 
 UPDATE = os.environ.get("UPDATE")
 
@@ -58,6 +58,42 @@ def test_the_table_of_endings_is_fresh():
     before, rest = text.split(begin)
     _, after = rest.split(end)
     expect_fresh("docs/policies.md", before + begin + "\n".join(endings()) + "\n" + end + after)
+
+
+# ---- the table of metrics ----------------------------------------------------------------------------------------------------------------
+
+
+def metrics():
+    """The families that a gateway exports, in its own words."""
+    with Gateway() as g:
+        text = g.admin("/metrics").body.decode()
+    helps = re.findall(r"^# HELP (\S+) (.*)$", text, re.M)
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+    expect(sorted(types), sorted(name for name, _ in helps), "families with a TYPE, and with a HELP")
+    yield "| metric | type | |"
+    yield "|---|---|---|"
+    for name, words in helps:
+        yield f"| `{name}` | {types[name]} | {words} |"
+
+
+def test_the_table_of_metrics_is_fresh():
+    """docs/operations.md names every metric that /metrics has, and no other."""
+    begin, end = "<!-- metrics -->\n", "<!-- end of metrics -->\n"
+    with open(os.path.join(ROOT, "docs/operations.md"), encoding="utf-8") as f:
+        text = f.read()
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    expect_fresh("docs/operations.md", before + begin + "\n".join(metrics()) + "\n" + end + after)
+
+
+def test_metrics_that_are_spoken_of_exist():
+    """Wherever the documentation and the examples name a metric, there is one of that name."""
+    known = {line.split("`")[1] for line in metrics() if "`" in line}
+    pages = ["README.md"] + [os.path.join(f, n) for f in ("docs", "conf/examples") for n in os.listdir(os.path.join(ROOT, f))]
+    for page in pages:
+        with open(os.path.join(ROOT, page), encoding="utf-8") as f:
+            for name in re.findall(r"\bcurfew_[a-z_]+\b", f.read()):
+                assert name in known, f"{page}: there is no metric {name}"
 
 
 def test_links_lead_somewhere():

@@ -283,7 +283,7 @@ def test_the_old_service_is_observed_and_the_new_one_enforced():
         stopped(modern)
         lines = g.log(2)
         expect([(l["route"], l["ending"], l.get("would_have")) for l in lines], [("rest", "completed", "deadline"), ("orders", "deadline", None)])
-        expect(g.metric('curfew_observed_endings_total{ending="deadline"}'), 1.0)
+        expect(g.metric('curfew_observed_endings_total{route="rest",ending="deadline"}'), 1.0)
 
 
 def test_a_route_moves_by_weight():

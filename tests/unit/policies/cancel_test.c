@@ -103,6 +103,31 @@ static void drain_is_for_the_clients_own_leaving_alone(void **state) {
     done();
 }
 
+static void a_mode_climbs_less_and_says_what_it_would_have_achieved(void **state) {
+    (void)state;
+    static const struct { const char *mode, *climbed; } modes[] = {
+        { "disabled", "none" }, { "observe", "none" }, { "forward", "call none" }, { "enforce", "call close" },
+    };
+    for (size_t i = 0; i < 4; i++) {
+        char yaml[160];
+        snprintf(yaml, sizeof yaml, "mode: %s\nstring: [ call, close ]\ncall: { path: /x, endings: [ deadline ] }\n", modes[i].mode);
+        conf_load(&load, given_yaml(yaml), &cancel_table, &policy);
+        assert_ladder(cancel_ladder_in_mode(&policy, &string, ENDING_DEADLINE, true), modes[i].climbed);
+        assert_ladder(cancel_ladder_in_mode(&policy, &string, ENDING_DEADLINE, false), "call close"); /* nobody can answer half a request */
+        assert_ladder(cancel_ladder_in_mode(&policy, &string, ENDING_UPSTREAM_ERROR, true), "close"); /* no cancel: a broken answer */
+        assert_ladder(cancel_ladder_in_mode(&policy, &string, ENDING_UPSTREAM_CLOSED, true), "");
+        assert_int_equal(cancel_would(&policy, &string, ENDING_DEADLINE, true), LEVEL_SIDE_CHANNEL);
+        assert_int_equal(cancel_would(&policy, &string, ENDING_CLIENT_RESET, true), LEVEL_CLOSE); /* no call is made after it */
+        assert_int_equal(cancel_would(&policy, &bells, ENDING_CLIENT_RESET, true), LEVEL_NATIVE);
+        done();
+    }
+    given("client_gone: ignore\nmode: observe\nbells: [ none ]\n");
+    assert_int_equal(cancel_would(&policy, &string, ENDING_CLIENT_RESET, true), LEVEL_NOT_NEEDED);
+    assert_int_equal(cancel_would(&policy, &bells, ENDING_DEADLINE, true), LEVEL_TTL);
+    assert_int_equal(cancel_would(&policy, &bells, ENDING_DEADLINE, false), LEVEL_NONE);
+    done();
+}
+
 static void an_upstream_that_ended_it_itself_is_told_nothing(void **state) {
     (void)state;
     given("{}");
@@ -190,6 +215,7 @@ int main(void) {
         cmocka_unit_test(a_rung_that_the_codec_cannot_climb_is_refused_where_it_stands),
         cmocka_unit_test(a_call_is_checked),
         cmocka_unit_test(drain_is_for_the_clients_own_leaving_alone),
+        cmocka_unit_test(a_mode_climbs_less_and_says_what_it_would_have_achieved),
         cmocka_unit_test(an_upstream_that_ended_it_itself_is_told_nothing),
         cmocka_unit_test(a_broken_answer_calls_nobody),
         cmocka_unit_test(what_was_achieved_is_a_level),

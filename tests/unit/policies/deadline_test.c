@@ -69,6 +69,10 @@ static int end(void **state) {
     return 0;
 }
 static void field(const char *name, const char *value) { head_add(&head, str_of(name), str_of(value)); }
+static void field_again(const char *name, const char *value) {
+    new_head();
+    field(name, value);
+}
 static void decide(void) { deadline_decide(&policy, &facts, &v); }
 static void decide_untrusted(void) {
     facts.trusted = false;
@@ -78,7 +82,7 @@ static void decide_untrusted(void) {
 static int64_t total(void) { return instant_until(facts.now, v.total).ns; }
 static enum ending tell(int64_t left) {
     up = head_clone(&head, &arena);
-    return deadline_tell(&policy, &set, facts.rpc, (span){ left }, WALL, up, &told);
+    return deadline_tell(&policy, &set, facts.rpc, (span){ left }, WALL, true, up, &told);
 }
 static struct str sent(const char *name) {
     const struct field *f = head_find_name(up, str_of(name), NULL);
@@ -635,6 +639,86 @@ static void disabled_does_nothing_and_strips_nothing(void **state) {
     assert_true(untouched());
 }
 
+/* ---- what a route needs, and what is let through ------------------------------------------------------------------------------------------ */
+static void with_less_than_the_route_needs_and_keeps_back_it_is_shed(void **state) {
+    (void)state;
+    given("{ needs: 50ms, reserve: 5ms }");
+    field("x-request-timeout", "54ms");
+    decide();
+    assert_int_equal(v.refuse, ENDING_SHED_LATENCY);
+    field_again("x-request-timeout", "55ms");
+    decide();
+    assert_int_equal(v.refuse, ENDING_NONE);
+    field_again("x-request-timeout", "14ms"); /* too little for anybody says more */
+    decide();
+    assert_int_equal(v.refuse, ENDING_SHED_EXPIRED);
+    new_head();
+    decide();
+    assert_int_equal(v.refuse, ENDING_NONE); /* nobody asked */
+}
+static void a_percentile_counts_once_it_is_known(void **state) {
+    (void)state;
+    given("{ needs: p90 }");
+    assert_int_equal(policy.needs.percent, 90);
+    field("x-request-timeout", "100ms");
+    decide();
+    assert_int_equal(v.refuse, ENDING_NONE);
+    facts.measured = span_ms(200);
+    decide();
+    assert_int_equal(v.refuse, ENDING_SHED_LATENCY);
+    streams = true; /* a stream lives as long as it is given */
+    decide();
+    assert_int_equal(v.refuse, ENDING_NONE);
+    given("{ needs: none }");
+    streams = false;
+    decide();
+    assert_int_equal(v.refuse, ENDING_NONE);
+}
+static void needs_is_a_duration_a_percentile_or_none(void **state) {
+    (void)state;
+    static const char *const bad[] = { "p0", "p100", "p", "p5x", "soon", "-1s", "[ p50 ]", "60s" /* as much as max */ };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char yaml[64];
+        snprintf(yaml, sizeof yaml, "{ needs: %s }", bad[i]);
+        if (load(yaml)) fail_msg("accepted: %s", bad[i]);
+    }
+}
+static void what_is_let_through_keeps_what_is_left(void **state) {
+    (void)state;
+    given("{ needs: 50ms, answer_margin: 20ms, reserve: 5ms }");
+    field("x-request-timeout", "8ms");
+    decide();
+    deadline_let_through(&policy, &v, facts.now);
+    assert_int_equal(v.refuse, ENDING_NONE);
+    assert_int_equal(v.would_refuse, ENDING_NONE);
+    assert_int_equal(v.let_through, ENDING_SHED_EXPIRED);
+    assert_int_equal(total(), MS(8));
+    assert_int_equal(instant_until(facts.now, v.fire).ns, MS(8)); /* a margin would leave nothing */
+    assert_int_equal(v.needs.ns, 0);
+    up = head_clone(&head, &arena);
+    assert_int_equal(deadline_tell(&policy, &set, facts.rpc, span_ms(8), WALL, false, up, &told), ENDING_NONE);
+    assert_int_equal(told.ns, MS(3));
+    up = head_clone(&head, &arena);
+    assert_int_equal(deadline_tell(&policy, &set, facts.rpc, span_ms(4), WALL, false, up, &told), ENDING_NONE);
+    assert_int_equal(told.ns, MS(4)); /* the whole of it */
+}
+static void what_is_let_through_with_nothing_left_runs_under_the_default(void **state) {
+    (void)state;
+    given("{ default: 2s }");
+    field("x-request-timeout", "0s");
+    decide();
+    assert_int_equal(v.refuse, ENDING_SHED_EXPIRED);
+    deadline_let_through(&policy, &v, facts.now);
+    assert_true(instant_is_never(v.total) && instant_is_never(v.fire));
+    assert_int_equal(v.to_head.ns, S(2));
+    assert_false(v.client_set);
+    assert_true(str_eq(v.source_name, STR("default")));
+    streams = true;
+    decide();
+    deadline_let_through(&policy, &v, facts.now);
+    assert_true(span_is_forever(v.to_head));
+}
+
 static void observe_says_what_would_have_happened_and_changes_nothing(void **state) {
     (void)state;
     given("{ mode: observe }");
@@ -851,6 +935,9 @@ int main(void) {
         TEST(of_prefer_only_wait_goes),
         TEST(targets_are_altered_only_where_a_query_dialect_is_written),
         TEST(disabled_does_nothing_and_strips_nothing),
+        TEST(with_less_than_the_route_needs_and_keeps_back_it_is_shed), TEST(a_percentile_counts_once_it_is_known),
+        TEST(needs_is_a_duration_a_percentile_or_none), TEST(what_is_let_through_keeps_what_is_left),
+        TEST(what_is_let_through_with_nothing_left_runs_under_the_default),
         TEST(observe_says_what_would_have_happened_and_changes_nothing),
         TEST(forward_tells_and_does_not_enforce),
         TEST(an_unknown_dialect_is_reported_with_the_nearest_name),

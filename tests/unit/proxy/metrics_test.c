@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The metrics as a scraper reads them: every worker counted, every family declared once, and no label that is not ours.
+#include "policies/policy.h"
 #include "proxy/metrics.h"
 #include <ctype.h>
 #include <pthread.h>
@@ -12,23 +13,36 @@ static struct worker_metrics a, b;
 static char *text;
 static size_t len;
 
+/* One that enforces all, one that observes, one that has a guard. */
+static struct guard_policy guard;
+static struct policy enforcing = { .deadline = { .mode = MODE_ENFORCE }, .cancel = { .mode = MODE_ENFORCE } };
+static struct policy observing = { .deadline = { .mode = MODE_OBSERVE }, .cancel = { .mode = MODE_ENFORCE } };
+static struct policy guarded = { .deadline = { .mode = MODE_ENFORCE, .max_reject = &guard }, .cancel = { .mode = MODE_ENFORCE } };
+static struct route three[] = { { .index = 0, .use = &enforcing }, { .index = 1, .use = &observing, .name.name = STR_INIT("a \"b\\c\"\n") },
+                                { .index = 2, .use = &guarded, .name.name = STR_INIT("guarded") } };
+static const struct conf_array routes = { .v = three, .n = 3, .size = sizeof three[0] };
+
 static int begin(void **state) {
     (void)state;
     memset(&a, 0, sizeof a);
     memset(&b, 0, sizeof b);
+    metrics_begin_routes(&a, &routes);
+    metrics_begin_routes(&b, &routes);
     text = NULL;
     return 0;
 }
 static int end(void **state) {
     (void)state;
     free(text);
+    metrics_end_routes(&a, &routes);
+    metrics_end_routes(&b, &routes);
     return 0;
 }
 static void print(size_t n) {
     const struct worker_metrics *const workers[] = { &a, &b };
     free(text);
     FILE *f = open_memstream(&text, &len);
-    metrics_print(f, workers, n);
+    metrics_print(f, workers, n, &routes);
     fclose(f);
 }
 /* As a whole line. */
@@ -69,15 +83,42 @@ static void requests_are_counted_by_ending(void **state) {
     metrics_request(&a, ENDING_COMPLETED);
     metrics_request(&b, ENDING_COMPLETED);
     metrics_request(&b, ENDING_SHED_LOAD);
-    metrics_would(&b, ENDING_DEADLINE);
     print(2);
     assert_true(says("curfew_requests_total{ending=\"completed\"} 2"));
     assert_true(says("curfew_requests_total{ending=\"shed_load\"} 1"));
     assert_true(says("curfew_requests_total{ending=\"deadline\"} 0"));
-    assert_true(says("curfew_observed_endings_total{ending=\"deadline\"} 1"));
     assert_true(says("curfew_shed_total{reason=\"load\"} 1"));
     assert_true(says("curfew_shed_total{reason=\"expired\"} 0"));
     assert_null(strstr(text, "ending=\"none\""));
+}
+static void a_routes_requests_are_counted_by_its_name_or_its_place(void **state) {
+    (void)state;
+    metric_cell_add(&a.routes[0].requests[ENDING_DEADLINE], 3);
+    metric_cell_add(&b.routes[0].requests[ENDING_DEADLINE], 4);
+    metric_cell_add(&b.routes[1].requests[ENDING_COMPLETED], 1);
+    print(2);
+    assert_true(says("curfew_route_requests_total{route=\"routes[0]\",ending=\"deadline\"} 7"));
+    assert_true(says("curfew_route_requests_total{route=\"routes[0]\",ending=\"completed\"} 0"));
+    assert_true(says("curfew_route_requests_total{route=\"a \\\"b\\\\c\\\"\\n\",ending=\"completed\"} 1")); /* a name ends no label */
+    assert_null(strstr(text, "route=\"guarded\",ending=\"deadline\"")); /* what was never there is not said of a thousand routes */
+}
+static void what_is_observed_and_let_through_is_counted_by_route_where_that_can_be(void **state) {
+    (void)state;
+    metric_cell_add(&a.routes[1].observed->endings[ENDING_DEADLINE], 2);
+    metric_cell_add(&b.routes[1].observed->cancels[ENDING_CLIENT_RESET][LEVEL_CLOSE], 5);
+    metric_cell_add(&a.routes[2].observed->let_through[ENDING_SHED_EXPIRED], 6);
+    assert_null(a.routes[0].observed);
+    three[1].name.name = STR("watched");
+    print(2);
+    three[1].name.name = STR("a \"b\\c\"\n");
+    assert_true(says("curfew_observed_endings_total{route=\"watched\",ending=\"deadline\"} 2"));
+    assert_true(says("curfew_observed_endings_total{route=\"watched\",ending=\"client_reset\"} 0"));
+    assert_true(says("curfew_observed_cancels_total{route=\"watched\",ending=\"client_reset\",level=\"close\"} 5"));
+    assert_true(says("curfew_let_through_total{route=\"guarded\",ending=\"shed_expired\"} 6"));
+    assert_true(says("curfew_let_through_total{route=\"guarded\",ending=\"shed_latency\"} 0"));
+    assert_null(strstr(text, "observed_endings_total{route=\"routes[0]\""));
+    assert_null(strstr(text, "observed_endings_total{route=\"guarded\""));
+    assert_null(strstr(text, "let_through_total{route=\"watched\""));
 }
 static void cancels_are_counted_by_ending_and_level(void **state) {
     (void)state;
@@ -179,6 +220,7 @@ static void printing_needs_no_lock(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(counters_of_all_workers_are_summed), T(a_gauge_may_rise_here_and_fall_there), T(requests_are_counted_by_ending),
+        T(a_routes_requests_are_counted_by_its_name_or_its_place), T(what_is_observed_and_let_through_is_counted_by_route_where_that_can_be),
         T(cancels_are_counted_by_ending_and_level), T(lateness_is_a_cumulative_histogram_in_seconds),
         T(every_family_is_declared_once_before_its_samples), T(printing_needs_no_lock),
     };
