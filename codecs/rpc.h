@@ -44,7 +44,8 @@ struct rpc {
     bool (*is_stream)(const struct head *request); /* no default deadline applies (semantics 2.4) */
     /* The whole answer, before any head went out: head into h (initialised here), body into *body (arena or static; may be empty). */
     void (*answer)(struct arena *a, const struct rpc_answer *what, const struct head *request, struct head *h, struct str *body);
-    /* After the head went out; f: how far its body has come. True: h holds trailers and *body last bytes to write before them. False: cut. */
+    /* After the head went out; f: how far its body has come. True: h holds trailers and *body last bytes to write before them, both empty where
+     * the body has said how it ended, and lacks only the wire's own end. False: cut. */
     bool (*answer_late)(struct arena *a, const struct rpc_answer *what, const struct rpc_follow *f, struct head *h, struct str *body);
     void (*outcome)(const struct head *answer, const struct head *trailers, struct rpc_outcome *o); /* trailers may be NULL */
     /* Takes bytes of an answer's body: keeps `aligned`, and what tells the status. NULL: bodies have no messages. */

@@ -84,9 +84,10 @@ static void connect_answer(struct arena *a, const struct rpc_answer *what, const
 
 static bool connect_answer_late(struct arena *a, const struct rpc_answer *what, const struct rpc_follow *f, struct head *h, struct str *body) {
     *body = (struct str){ 0 };
+    head_init(h, a, false);
+    if (rpc_follow_is_over(f)) return true;
     if (!f->aligned) return false;
     *body = connect_end_stream(a, error_of(a, what), (struct str){ 0 });
-    head_init(h, a, false);
     return true;
 }
 

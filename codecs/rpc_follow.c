@@ -42,6 +42,10 @@ void rpc_follow_until(struct rpc_follow *f, const uint8_t *p, size_t n, uint8_t 
 
 void rpc_follow_frames(struct rpc_follow *f, const uint8_t *p, size_t n) { rpc_follow_until(f, p, n, 0); }
 
+bool rpc_follow_is_over(const struct rpc_follow *f) {
+    return f->over && !f->fixed && frames_is_between(&f->frames) && base64_pieces_is_whole(&f->base64);
+}
+
 /* ---- words --------------------------------------------------------------------------------------------------------------------------- */
 
 bool rpc_content_is(const struct head *h, struct str type, struct str *rest) {

@@ -19,6 +19,8 @@ void rpc_follow_frames(struct rpc_follow *f, const uint8_t *p, size_t n);
 /* ... and of what says its end in a message that has the flag `end`. */
 void rpc_follow_until(struct rpc_follow *f, const uint8_t *p, size_t n, uint8_t end);
 
+/* The message that says how the answer ended is whole, and its length is not the head's to tell: all that may follow is the wire's end. */
+bool rpc_follow_is_over(const struct rpc_follow *f);
 /* Up to FOLLOW_KEEP bytes, for `said`. */
 void rpc_follow_keep(struct rpc_follow *f, const uint8_t *p, size_t n);
 

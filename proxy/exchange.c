@@ -187,7 +187,7 @@ static void answer_ending(struct exchange *x, enum ending why) {
         x->outcome.grpc = strcmp(x->rpc->family, "http") != 0 ? (int16_t)what.grpc : (int16_t)-1;
         send_local(x, h, body);
     } else if (x->rpc->answer_late && x->rpc->answer_late(&x->arena, &what, &x->follow, h, &body)) {
-        x->outcome.grpc = (int16_t)what.grpc;
+        x->outcome.grpc = body.n || h->nfields ? (int16_t)what.grpc : x->rpc->said(&x->follow, x->answer);
         body_push(&x->down, (const uint8_t *)body.p, body.n, NULL);
         leg_send_trailers(&x->leg, h);
         finish_answer(x);

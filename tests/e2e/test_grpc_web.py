@@ -205,6 +205,23 @@ def test_passed_on_untranslated():
         expect(g.ask(get("/", "Grpc-Timeout: 200m")).status, 504)
 
 
+def test_an_answer_that_lacks_only_its_end():
+    """An upstream that speaks gRPC-Web itself has said how it ended, and the deadline passes before the wire's own end comes: what it said is whole,
+    stays what was said, and ends well; but not where the last frame is cut."""
+    last = frame(b"grpc-status: 9\r\n", 0x80)
+
+    def stalls(body):
+        return h2.serve(lambda s: s.send_head([(":status", "200"), ("content-type", "application/grpc-web")]).send(body))
+    with Upstream(stalls(frame(b"a") + last)) as up, Gateway(up, upstream={"protocol": "http2"}) as g:
+        answer = g.ask(post(PATH, frame(b""), WEB, "Grpc-Timeout: 200m"))
+        expect((answer.cut, answer.body), (None, frame(b"a") + last))
+        s = h2.Client(g).ask("POST", PATH, "content-type: application/grpc-web", "grpc-timeout: 200m", body=frame(b""))
+        expect((s.whole().status, bytes(s.body)), (200, frame(b"a") + last))
+        expect([(l["ending"], l["grpc_status"], l["cancel_level"]) for l in g.log(2)], [("deadline", 9, "native")] * 2)
+    with Upstream(stalls(frame(b"a") + last[:-1])) as up, Gateway(up, upstream={"protocol": "http2"}) as g:
+        expect(g.ask(post(PATH, frame(b""), WEB, "Grpc-Timeout: 200m")).cut in ("fin", "rst"), True, "the answer is cut")
+
+
 def test_translation_needs_http2():
     """A route that translates to an upstream that cannot speak HTTP/2 is refused before it starts."""
     from harness import curfew

@@ -95,6 +95,19 @@ static void after_the_head_a_stream_ends_in_band_and_a_unary_answer_is_cut(void 
     assert_false(connect()->answer_late(&arena, &late, &f, &h, &body));
 }
 
+static void nothing_is_added_to_a_stream_that_has_said_how_it_ended(void **state) {
+    struct head h;
+    struct str body = STR("left over");
+    struct rpc_follow f;
+    (void)state;
+    rpc_follow_begin(&f, connect(), &arena, given_answer(200, BODY_STREAM, FIELDS("content-type", "application/connect+proto")));
+    rpc_follow_bytes(&f, (const uint8_t *)"\2\0\0\0\2{", 6);
+    assert_false(connect()->answer_late(&arena, &late, &f, &h, &body));
+    rpc_follow_bytes(&f, (const uint8_t *)"}", 1);
+    assert_true(connect()->answer_late(&arena, &late, &f, &h, &body));
+    assert_int_equal(body.n + h.nfields, 0);
+}
+
 static int16_t outcome_of(uint16_t status, const char *type, struct str body, size_t cut) {
     struct head *answer = given_answer(status, BODY_LENGTH, FIELDS("content-type", type));
     struct rpc_follow f;
@@ -133,7 +146,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(a_unary_call_is_told_by_its_version_and_a_stream_by_its_type), T(a_get_is_told_by_its_query),
         T(an_ending_of_a_unary_call_is_a_json_error_under_its_codes_status), T(an_ending_of_a_stream_is_200_and_an_end_stream_message),
-        T(after_the_head_a_stream_ends_in_band_and_a_unary_answer_is_cut), T(the_outcome_of_a_unary_call_is_its_code_or_else_its_status),
+        T(after_the_head_a_stream_ends_in_band_and_a_unary_answer_is_cut),
+        T(nothing_is_added_to_a_stream_that_has_said_how_it_ended), T(the_outcome_of_a_unary_call_is_its_code_or_else_its_status),
         T(the_outcome_of_a_stream_is_in_its_last_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,6 +84,28 @@ static void it_is_aligned_between_messages_and_nowhere_else(void **state) {
     for (size_t n = 0; n <= encoded.n; n++) assert_int_equal(followed(str_first(encoded, n), n / 2, text).aligned, n == 0 || n == 12 || n == encoded.n);
 }
 
+static void nothing_is_added_once_the_frame_of_trailers_is_whole(void **state) {
+    (void)state;
+    struct head *types[] = { given_answer(200, BODY_STREAM, FIELDS("content-type", "application/grpc-web+proto")),
+                             given_answer(200, BODY_STREAM, FIELDS("content-type", "application/grpc-web-text")) };
+    struct str frame = message(0x80, "grpc-status:0\r\n"), frames[] = { frame, base64(frame) };
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t n = 1; n <= frames[i].n; n++) {
+            struct rpc_follow f = followed(str_first(frames[i], n), 0, types[i]);
+            struct str body = STR("left over");
+            struct head h;
+            assert_int_equal(web()->answer_late(&arena, &late, &f, &h, &body), n == frames[i].n); /* else it is cut */
+            assert_int_equal(body.n, 0);
+            assert_int_equal(h.nfields, 0);
+        }
+        struct head *fixed = given_answer(200, BODY_LENGTH, FIELDS("content-type", i ? "application/grpc-web-text" : "application/grpc-web+proto"));
+        struct rpc_follow f = followed(frames[i], 0, fixed);
+        struct str body;
+        struct head h;
+        assert_false(web()->answer_late(&arena, &late, &f, &h, &body)); /* more must follow: the length said so */
+    }
+}
+
 static void nothing_is_added_to_what_has_a_length_or_is_no_stream_of_messages(void **state) {
     (void)state;
     struct str body = message(0, "abc");
@@ -143,7 +165,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(it_is_known_by_its_content_type), T(without_a_timeout_it_may_be_a_stream),
         T(before_the_head_an_ending_is_trailers_only_in_the_clients_own_type), T(after_it_a_frame_of_trailers_where_a_message_ended),
-        T(it_is_aligned_between_messages_and_nowhere_else), T(nothing_is_added_to_what_has_a_length_or_is_no_stream_of_messages),
+        T(it_is_aligned_between_messages_and_nowhere_else), T(nothing_is_added_once_the_frame_of_trailers_is_whole),
+        T(nothing_is_added_to_what_has_a_length_or_is_no_stream_of_messages),
         T(the_outcome_is_in_the_frame_of_trailers_wherever_it_is_cut), T(trailers_only_says_its_outcome_in_the_head),
         T(more_trailers_than_are_kept_do_no_harm),
     };
