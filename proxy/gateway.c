@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define OWN_DESCRIPTORS 32      /* standard ones, the admin address and who asks it, certificates as they are read */
+#define WORKERS_DESCRIPTORS 16  /* the loop, its timer and mailbox, the log, name servers, calls */
 #define DESCRIPTORS_READY 65536u /* half a MiB of the kernel's memory */
 
 struct gateway {
@@ -125,14 +127,30 @@ static void serve_signals(struct gateway *g, const sigset_t *set) {
 }
 /* As many descriptors as may be, and the kernel's table of them grown before there are threads: once there are, each time it doubles, at the 256th
  * descriptor, the 512th and so on, whoever opens that one waits for a grace period of RCU: 5 to 20 ms, for which its whole loop stands still. */
-static void raise_descriptor_limit(void) {
+static int64_t raise_descriptor_limit(void) {
     struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r)) return;
+    if (getrlimit(RLIMIT_NOFILE, &r)) return 1024;
     r.rlim_cur = r.rlim_max;
     setrlimit(RLIMIT_NOFILE, &r);
     rlim_t last = r.rlim_cur < DESCRIPTORS_READY ? r.rlim_cur : DESCRIPTORS_READY;
     int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, (int)last - 1);
     if (fd >= 0) close(fd);
+    return r.rlim_cur < INT32_MAX ? (int64_t)r.rlim_cur : INT32_MAX;
+}
+/* Clients that take every descriptor would leave none to ask an upstream with, to write the log or to be told so: what the others need is kept back, but for
+ * no more than half. */
+static void share_descriptors(struct gateway *g, int64_t limit) {
+    const struct config *c = g->config;
+    int64_t own = OWN_DESCRIPTORS + c->workers * (WORKERS_DESCRIPTORS + (int64_t)c->listeners.n), wanted = 0;
+    for (size_t i = 0; i < c->upstreams.n; i++) {
+        int64_t n = config_upstream(c, i)->max_connections;
+        wanted = i64_add_sat(wanted, n > c->workers ? n : c->workers);
+    }
+    int64_t left = limit > own ? limit - own : 0, kept = wanted < left / 2 ? wanted : left / 2;
+    int64_t clients = left - kept > c->workers ? left - kept : c->workers;
+    for (size_t i = 0; i < g->nworkers; i++) g->workers[i].max_clients = (size_t)config_share(clients, c->workers, (unsigned)i);
+    log_info("gateway", "%lld descriptors: room for %lld clients and %lld connections to upstreams", (long long)limit, (long long)clients, (long long)kept);
+    if (kept < wanted) log_warn("gateway", "upstreams may have %lld connections: raise the limit of descriptors (LimitNOFILE)", (long long)wanted);
 }
 static bool start(struct gateway *g) {
     if (!certificates_build(g->config) || !open_listeners(g)) return false;
@@ -144,7 +162,7 @@ static bool start(struct gateway *g) {
 int gateway_run(struct config *config) {
     sigset_t set;
     block_signals(&set);
-    raise_descriptor_limit();
+    int64_t descriptors = raise_descriptor_limit();
     log_level = (enum log_level)config->log.level;
     struct gateway g = { .config = config, .nworkers = (size_t)config->workers };
     size_t nfds = g.nworkers * config->listeners.n;
@@ -152,6 +170,7 @@ int gateway_run(struct config *config) {
     for (size_t i = 0; i < nfds; i++) g.fds[i] = -1;
     g.workers = aligned_alloc(64, g.nworkers * sizeof *g.workers);
     for (size_t i = 0; i < g.nworkers; i++) worker_init(&g.workers[i], &os_linux, config, (unsigned)i, (unsigned)g.nworkers);
+    share_descriptors(&g, descriptors);
     bool ok = start(&g);
     if (ok) {
         for (size_t i = 0; i < g.nworkers; i++) {

@@ -60,13 +60,19 @@ static void on_client_freed(struct conn *c) {
     metric_add(m, METRIC_DOWN_BYTES_OUT, c->bytes_out);
     metric_dec(m, METRIC_CONNECTIONS_OPEN);
     listener_of(c)->nconns--;
+    c->w->nclients--;
 }
 static const struct conn_owner client_owner = { .on_open = on_client_open, .on_gone = on_client_gone, .on_freed = on_client_freed };
 
+static bool has_room(const struct listener *l) {
+    const struct worker *w = l->w;
+    if (w->max_clients && w->nclients >= w->max_clients) return false;
+    return !l->conf->max_connections || l->nconns < (size_t)config_share(l->conf->max_connections, w->count, w->index);
+}
 void listener_take(struct listener *l, int fd, const struct sockaddr_storage *peer, socklen_t len) {
     struct worker_metrics *m = &l->w->metrics;
     metric_inc(m, METRIC_CONNECTIONS);
-    if (l->conf->max_connections && l->nconns >= (size_t)config_share(l->conf->max_connections, l->w->count, l->w->index)) {
+    if (!has_room(l)) {
         metric_inc(m, METRIC_CONNECTIONS_REFUSED);
         l->w->os->close(fd, false);
         return;
@@ -77,6 +83,7 @@ void listener_take(struct listener *l, int fd, const struct sockaddr_storage *pe
         return;
     }
     l->nconns++;
+    l->w->nclients++;
     metric_inc(m, METRIC_CONNECTIONS_OPEN);
     conn_accepted(l->w, fd, tls, NULL, l->ev, &client_owner, l, l->conf->options, &l->times, peer, len, trust_has(&l->conf->trust, peer));
 }

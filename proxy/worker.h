@@ -65,6 +65,7 @@ struct worker {
     atomic_bool closing;             /* draining, for other threads to see */
     atomic_bool returned;            /* worker_run is over: nothing more will be read from the mailbox */
     size_t nconns, nexchanges;
+    size_t nclients, max_clients;    /* connections of listeners; max 0: as many as come */
     struct call_rate *call_rates;    /* owned; of the policies whose calls were made */
     unsigned leaks_unsaid; instant leaks_say_at; /* contexts that outlived their deadline: said once a second */
     uint32_t drawn;                  /* weighted choices made */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listeners: their addresses and their time limits."""
 import os
+import re
 import resource
 import socket
 import tempfile
@@ -179,6 +180,25 @@ def test_address_in_use():
         code, _, err = curfew("run", "-c", "@", text=text)
         expect(code, 1)
         assert "in use" in err.lower(), err
+
+
+def test_idle_clients_leave_descriptors_to_upstreams():
+    """Clients get what the limit of descriptors leaves beside upstreams, whatever max_connections is; the first of 200 that idle still gets its answer."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    with Upstream(serve(echo)) as up, Gateway(up, listener={"max_connections": "none"}) as g:
+        said = re.search(r"256 descriptors: room for (\d+) clients and 64 connections to upstreams", g.messages())
+        room = int(said.group(1))
+        expect_between(room, 100, 180)
+        clients = [g.connect() for _ in range(room + 20)]
+        eventually(lambda: g.descriptors() >= room, what="the clients")
+        for c in clients[:3]:
+            c.send(get("/x"))
+            expect(c.answer().status, 200)
+        clients[-1].expect_end(within=2)
+        for c in clients:
+            c.close()
+        eventually(lambda: g.ask(get()).status == 200, what="room again")
+        assert g.metric("curfew_connections_refused_total") >= 20
 
 
 def test_out_of_descriptors():
