@@ -397,6 +397,8 @@ static void conn_opening_client(struct conn *c, const uint8_t *p, size_t n) {
     conn_feed_kept(c);
     conn_touch(c);
 }
+/* Whoever scans a port makes a handshake fail: that is counted, and said to who asks. An upstream's is an operator's business. */
+static enum log_level handshake_level(const struct conn *c) { return c->session.role == CODEC_UP ? LOG_INFO : LOG_DEBUG; }
 /* True: the connection carries bytes of its session now, or its first ones are to be looked at. */
 static bool conn_opening(struct conn *c) {
     if (!c->connected) {
@@ -415,14 +417,14 @@ static bool conn_opening(struct conn *c) {
     if (c->tls) {
         enum tls_io io = tls_handshake(c->tls);
         if (io == TLS_LOST || io == TLS_EOF) {
-            log_info("tls", "%.*s: handshake failed: %s", STR_ARG(conn_peer_text(c)), tls_error(c->tls));
+            log_at(handshake_level(c), "tls", "%.*s: handshake failed: %s", STR_ARG(conn_peer_text(c)), tls_error(c->tls));
             conn_peer_lost(c, "the TLS handshake failed");
             return false;
         }
         if (io != TLS_DONE) return false;
         const struct codec *agreed = codec_of_alpn(tls_alpn(c->tls));
         if (!agreed || (codec && codec != agreed)) { /* RFC 9113 3.2: over TLS no protocol but the agreed one, or the default */
-            log_info("tls", "%.*s: %s was not agreed on by ALPN", STR_ARG(conn_peer_text(c)), codec ? codec->name : "no protocol");
+            log_at(handshake_level(c), "tls", "%.*s: %s was not agreed on by ALPN", STR_ARG(conn_peer_text(c)), codec ? codec->name : "no protocol");
             conn_peer_lost(c, "the protocol was not agreed on by ALPN");
             return false;
         }
