@@ -156,6 +156,8 @@ install: build/curfew
 	  > $(DESTDIR)$(PREFIX)/lib/systemd/system/curfew.service
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/curfew/LICENSE
 	install -m 644 README.md $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/curfew/
+	install -d $(DESTDIR)$(PREFIX)/share/doc/curfew/examples
+	install -m 644 $(wildcard conf/examples/*) $(DESTDIR)$(PREFIX)/share/doc/curfew/examples/
 
 clean:
 	rm -rf build
