@@ -58,6 +58,36 @@ static void a_request_and_its_reset_in_one_edge_never_reach_a_pooled_upstream(vo
     assert_nobody_called();
 }
 
+/* ---- call -------------------------------------------------------------------------------------------------------------------------- */
+static uint64_t cancels_counted(void) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < (size_t)ENDINGS * LEVELS; i++) n += atomic_load(&world.w.metrics.cancels[i / LEVELS][i % LEVELS]);
+    return n;
+}
+static void a_call_that_fails_at_once_is_one_cancel(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { http1: [ call, close ], call: { path: /x } }" });
+    struct sock *c, *u = asked(&c, GET());
+    world.connects[0] = UNREACHABLE;
+    client_resets(c);
+    assert_reset(u);
+    assert_ended_at("client_reset", "close");
+    assert_int_equal(cancels_counted(), 1);
+    assert_int_equal(atomic_load(&world.w.metrics.cancels[ENDING_CLIENT_RESET][LEVEL_CLOSE]), 1);
+    assert_int_equal(count(METRIC_CALL_FAILURES), 1);
+}
+static void a_call_that_fails_later_is_one_cancel(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { http1: [ call, close ], call: { path: /x } }" });
+    struct sock *c, *u = asked(&c, GET());
+    world.connects[0] = REFUSED;
+    client_resets(c);
+    assert_reset(u);
+    assert_ended_at("client_reset", "close");
+    assert_int_equal(cancels_counted(), 1);
+    assert_int_equal(atomic_load(&world.w.metrics.cancels[ENDING_CLIENT_RESET][LEVEL_CLOSE]), 1);
+}
+
 /* ---- drain ------------------------------------------------------------------------------------------------------------------------- */
 #define DRAIN "cancel: { http1: [ drain ], drain_limit: { time: 2s, bytes: 1KiB } }"
 static void drained_to_its_end_a_connection_is_used_again(void **state) {
@@ -398,6 +428,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         SCENE(after_a_cancel_the_next_request_has_a_connection_of_its_own),
         SCENE(a_request_and_its_reset_in_one_edge_never_reach_a_pooled_upstream),
+        SCENE(a_call_that_fails_at_once_is_one_cancel),
+        SCENE(a_call_that_fails_later_is_one_cancel),
         SCENE(drained_to_its_end_a_connection_is_used_again),
         SCENE(a_drain_of_a_head_and_body_that_come_later_is_the_same),
         SCENE(a_drain_ends_at_its_time),

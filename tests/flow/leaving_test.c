@@ -276,6 +276,19 @@ static void an_early_refusal_stops_the_upload_and_survives_in_the_clients_buffer
     assert_ended("completed");
     assert_logged("status", "413");
 }
+/* Semantics 4: discarded within linger, not for as long as an upload may pause. */
+static void the_rest_of_a_short_upload_is_waited_for_as_long_as_lingering_lasts(void **state) {
+    (void)state;
+    stage((struct given){ .listener = "timeouts: { linger: 2s, body: 30s }" });
+    struct sock *c, *u = asked(&c, POST("content-length: 1000\r\n") "first");
+    upstream_sends(u, "HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
+    assert_answer(c, 413);
+    at(1999 * MS);
+    assert_false(is_over(c)); /* the rest would leave the connection as good as new */
+    at(2000 * MS);
+    assert_true(is_over(c));
+    assert_ended("completed");
+}
 static void lingering_ends_at_its_time(void **state) {
     (void)state;
     stage((struct given){ .listener = "timeouts: { linger: 2s }" });
@@ -437,6 +450,7 @@ int main(void) {
         SCENE(a_client_that_leaves_after_the_whole_answer_cancels_nothing),
         SCENE(writing_to_a_client_that_reset_is_a_reset),
         SCENE(an_early_refusal_stops_the_upload_and_survives_in_the_clients_buffer),
+        SCENE(the_rest_of_a_short_upload_is_waited_for_as_long_as_lingering_lasts),
         SCENE(lingering_ends_at_its_time),
         SCENE(lingering_ends_at_its_bytes),
         SCENE(expect_100_is_passed_on_and_its_answer_comes_back),
