@@ -52,6 +52,10 @@ struct rpc {
     void (*follow)(struct rpc_follow *f, const uint8_t *p, size_t n);
     /* The status of gRPC that the body has said, where `outcome` found none; -1: none. NULL: bodies say none. */
     int16_t (*said)(const struct rpc_follow *f, const struct head *answer);
+    /* The status of gRPC by which an answer's head alone says that the call is over, before any message; -1: it says none. NULL: there are no calls,
+     * only methods and statuses of HTTP. */
+    int16_t (*early)(const struct head *answer);
+    const char *attempts_field; /* in which a request tells how many attempts were made before; NULL: it has none */
 };
 /* Begins with the head of the answer as the client gets it; a body whose length the head tells, or that is encoded as a whole, is not followed. */
 void rpc_follow_begin(struct rpc_follow *f, const struct rpc *rpc, struct arena *a, const struct head *answer);

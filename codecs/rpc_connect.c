@@ -110,6 +110,18 @@ static void connect_outcome(const struct head *answer, const struct head *traile
     if (!is_stream_answer(answer) && answer->status == 200) o->grpc = GRPC_OK;
 }
 
+/* The code of an error is in its body; its HTTP status says as much where no other code has that one. */
+static int16_t connect_early(const struct head *answer) {
+    int16_t only = -1;
+    if (answer->status == 200) return -1;
+    for (uint8_t code = GRPC_OK + 1; code < GRPC_STATUSES; code++) {
+        if (connect_http(code) != answer->status) continue;
+        if (only >= 0) return -1;
+        only = code;
+    }
+    return only;
+}
+
 static int16_t code_in(struct str error) {
     struct str code;
     if (!json_member(error, STR("code"), &code) || code.n < 2 || code.p[0] != '"') return -1;
@@ -139,5 +151,6 @@ static const struct rpc rpc_connect = {
     .outcome = connect_outcome,
     .follow = connect_follow,
     .said = connect_said,
+    .early = connect_early,
 };
 RPC_REGISTER(rpc_connect);

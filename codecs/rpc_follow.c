@@ -84,3 +84,10 @@ bool rpc_status_in(const struct head *h, int16_t *status) {
     *status = str_to_u64(f->value, &v) && v <= INT16_MAX ? (int16_t)v : GRPC_UNKNOWN;
     return true;
 }
+
+/* gRPC, http-grpc-status-mapping: what is not HTTP 200 and has no status of its own gets one by its HTTP status. */
+int16_t rpc_status_early(const struct head *answer) {
+    int16_t status;
+    if (rpc_status_in(answer, &status)) return status;
+    return answer->status == 200 ? (int16_t)-1 : (int16_t)grpc_of_http(answer->status);
+}

@@ -47,5 +47,7 @@ static const struct rpc rpc_grpc = {
     .answer_late = grpc_answer_late,
     .outcome = grpc_outcome,
     .follow = rpc_follow_frames,
+    .early = rpc_status_early,
+    .attempts_field = "grpc-previous-rpc-attempts", /* gRFC A6, "Exposed Retry Metadata" */
 };
 RPC_REGISTER(rpc_grpc);

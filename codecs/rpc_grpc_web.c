@@ -134,5 +134,6 @@ static const struct rpc rpc_grpc_web = {
     .outcome = web_outcome,
     .follow = web_follow,
     .said = web_said,
+    .early = rpc_status_early,
 };
 RPC_REGISTER(rpc_grpc_web);

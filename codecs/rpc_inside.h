@@ -14,6 +14,8 @@ struct str rpc_sentence(const struct rpc_answer *what);
 struct str rpc_seconds_up(struct arena *a, span s);
 /* The grpc-status of h (may be NULL). False: there is none. */
 bool rpc_status_in(const struct head *h, int16_t *status);
+/* early of gRPC and its kin: trailers-only, or an answer of something between that is not in gRPC. */
+int16_t rpc_status_early(const struct head *answer);
 /* follow of what has messages with a length before them, and no other end than trailers. */
 void rpc_follow_frames(struct rpc_follow *f, const uint8_t *p, size_t n);
 /* ... and of what says its end in a message that has the flag `end`. */

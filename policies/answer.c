@@ -32,8 +32,7 @@ static bool parse_http(struct conf *c, const struct conf_node *n, const struct c
     return true;
 }
 
-/* 0 (OK) where it is none. */
-static uint8_t grpc_code(struct str text) {
+uint8_t grpc_status_by_name(struct str text) {
     uint64_t v;
     if (str_to_u64(text, &v)) return v < GRPC_STATUSES ? (uint8_t)v : 0;
     for (uint8_t i = 1; i < GRPC_STATUSES; i++)
@@ -43,7 +42,7 @@ static uint8_t grpc_code(struct str text) {
 
 static bool parse_grpc(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at) {
     if (!check_scalar(c, n, "a gRPC status")) return false;
-    uint8_t code = grpc_code(n->text);
+    uint8_t code = grpc_status_by_name(n->text);
     if (code == 0) {
         conf_error(c, n->pos, check_meant(c, conf_nearest(n->text, grpc_word, NULL)),
                    "%.*s is no gRPC status of an error (a name, or 1 to 16)", STR_ARG(n->text));

@@ -2,73 +2,21 @@
 // Another attempt, or not. The rule that matters (T39): what may have run is sent again only where the policy names that outcome and the
 // method bears it; what cannot have run is sent again freely, while its caller is there and time is left (T38).
 #include "policies/retry.h"
-#include "policies/check.h"
+#include "codecs/dialect.h"
+
+const char *retry_verdict_name(enum retry_verdict v) {
+    static const char *const names[RETRY_VERDICTS] = { [RETRY_NO] = "", [RETRY_YES] = "", [RETRY_NO_TIME] = "no_time",
+                                                       [RETRY_PUSHBACK] = "pushback", [RETRY_BUDGET] = "budget" };
+    return names[v];
+}
+
+/* ---- what bears repeating --------------------------------------------------------------------------------------------------------------- */
+
+bool retry_is_outcome(enum ending e) { return ending_rows[e].side == ENDING_SIDE_UPSTREAM || e == ENDING_TRY_TIMEOUT; }
 
 static bool cannot_have_run(enum ending e) {
     return e == ENDING_REFUSED_STREAM || e == ENDING_CONNECT_FAILURE || e == ENDING_CONNECT_TIMEOUT;
 }
-
-/* Outcomes of an attempt, as against endings of the request: only they can be tried again. */
-static bool is_outcome(enum ending e) { return ending_rows[e].side == ENDING_SIDE_UPSTREAM || e == ENDING_TRY_TIMEOUT; }
-
-static bool parse_when(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at) {
-    (void)f;
-    uint64_t *mask = at;
-    if (!check_list(c, n, "the name of an ending")) return false;
-    bool good = true;
-    for (size_t i = 0; check_item(n, i); i++) {
-        const struct conf_node *item = check_item(n, i);
-        enum ending e = check_ending(c, item);
-        if (e != ENDING_NONE && !is_outcome(e))
-            conf_error(c, item->pos, "an attempt can end by refused_stream, connect_failure, connect_timeout, try_timeout, upstream_reset, "
-                       "upstream_closed, upstream_error or upstream_idle", "%.*s ends the request, so nothing is left to try again",
-                       STR_ARG(item->text));
-        if (e == ENDING_NONE || !is_outcome(e)) good = false;
-        else *mask |= UINT64_C(1) << e;
-    }
-    return good;
-}
-_Static_assert(ENDINGS <= 64, "an ending is a bit of `when`");
-
-static void print_when(struct conf_writer *w, const struct conf_field *f, const void *at) {
-    uint64_t mask = *(const uint64_t *)at;
-    const char *before = " [ ";
-    (void)f;
-    for (enum ending e = ENDING_NONE + 1; e < ENDINGS; e++) {
-        if (!(mask >> e & 1)) continue;
-        fprintf(w->to, "%s%s", before, ending_name(e));
-        before = ", ";
-    }
-    fputs(mask ? " ]\n" : " []\n", w->to);
-}
-
-static void check_retry(struct conf *c, const struct conf_node *n, void *at) {
-    (void)n;
-    const struct retry_policy *p = at;
-    for (size_t i = 0; i < p->methods.n; i++)
-        if (!is_token(p->methods.v[i].name))
-            conf_error(c, p->methods.v[i].at->pos, NULL, "\"%.*s\" is no method", STR_ARG(p->methods.v[i].name));
-}
-
-static const struct conf_field retry_fields[] = {
-    { .name = "retries", .type = CONF_INT, .offset = offsetof(struct retry_policy, retries), .def = "1", .min = 0, .max = 10,
-      .help = "how many further attempts a request may have; 0: none" },
-    { .name = "when", .type = CONF_CUSTOM, .offset = offsetof(struct retry_policy, when), .parse = parse_when, .print = print_when,
-      .def = "[ refused_stream, connect_failure, connect_timeout ]", .shape = "{\"type\":[\"array\",\"string\"],\"items\":{\"type\":\"string\"}}",
-      .help = "outcomes that are tried again; after those of the default list the upstream cannot have run the request, after try_timeout and "
-              "upstream_* it may have, so that these apply to `methods` only" },
-    { .name = "methods", .type = CONF_REFS, .offset = offsetof(struct retry_policy, methods),
-      .help = "methods that are sent again although the upstream may have run the request; left out: the idempotent ones, "
-              "GET HEAD OPTIONS TRACE PUT DELETE (RFC 9110 9.2.2)" },
-    { .name = "budget", .type = CONF_PERCENT, .offset = offsetof(struct retry_policy, budget), .def = "20%", .min = 0, .max = 10000,
-      .help = "retries under way at a time, as a share of an upstream's requests, so that a broken upstream is not asked twice as much" },
-    { .name = "buffer", .type = CONF_SIZE, .offset = offsetof(struct retry_policy, buffer), .def = "64KiB", .min = 0, .max = 64 << 20,
-      .help = "bytes of a request's body that are kept for another attempt; a longer body is sent once" },
-    { 0 }
-};
-const struct conf_table retry_table = { .name = "retry", .size = sizeof(struct retry_policy), .fields = retry_fields, .check = check_retry,
-    .help = "When an attempt that failed is followed by another. No attempt starts for a client that has left, nor with less than "
-            "`deadline.min` + `deadline.reserve` left." };
 
 bool method_is_idempotent(struct str method) {
     static const struct str idempotent[] = { STR_INIT("GET"), STR_INIT("HEAD"), STR_INIT("PUT"), STR_INIT("DELETE"), STR_INIT("OPTIONS"),
@@ -85,12 +33,84 @@ static bool bears_repeating(const struct retry_policy *p, struct str method) {
     return false;
 }
 
+bool retry_may_hedge(const struct retry_policy *p, const struct rpc *rpc, struct str method) {
+    return p->hedge && (rpc->early || bears_repeating(p, method));
+}
+
+/* ---- what an answer says ---------------------------------------------------------------------------------------------------------------- */
+
+static bool names_http(const struct retry_when *w, uint16_t status) {
+    return status >= 400 && status < 600 && w->http[(status - 400u) / 64] >> (status - 400u) % 64 & 1;
+}
+
+bool retry_names(const struct retry_policy *p, const struct rpc *rpc, const struct head *answer, struct str method) {
+    if (!p->when.statuses) return false;
+    if (!rpc->early) return names_http(&p->when, answer->status) && bears_repeating(p, method);
+    int16_t status = rpc->early(answer);
+    return status >= 0 && status < GRPC_STATUSES && p->when.grpc >> status & 1;
+}
+
+/* gRFC A6: "If the value for pushback is negative or unparseable, then it will be seen as the server asking the client not to retry at all". */
+static struct retry_said read_pushback(struct str value) {
+    uint64_t ms;
+    if (!str_to_u64(value, &ms) || ms > INT32_MAX) return (struct retry_said){ .word = RETRY_NEVER };
+    return (struct retry_said){ RETRY_AT, span_ms((int64_t)ms) };
+}
+
+/* RFC 9110 10.2.3: Retry-After = HTTP-date / delay-seconds. What is neither says nothing. */
+static struct retry_said read_retry_after(struct str value, int64_t wall_ns) {
+    static const struct dialect date = { .kind = DIALECT_EPOCH, .unit = UNIT_HTTP_DATE };
+    uint64_t s;
+    if (str_to_u64(value, &s)) return (struct retry_said){ RETRY_NOT_BEFORE, span_s(s < INT64_MAX ? (int64_t)s : INT64_MAX) };
+    struct dialect_reading r = dialect_parse(&date, value, (struct str){ 0 }, wall_ns);
+    if (r.result == DIALECT_LEFT) return (struct retry_said){ RETRY_NOT_BEFORE, r.left };
+    return (struct retry_said){ .word = r.result == DIALECT_EXPIRED ? RETRY_NOT_BEFORE : RETRY_UNSAID };
+}
+
+struct retry_said retry_read(const struct head *answer, int64_t wall_ns) {
+    const struct field *f = head_find_name(answer, STR("grpc-retry-pushback-ms"), NULL);
+    if (f) return read_pushback(f->value);
+    f = head_find(answer, TOKEN_RETRY_AFTER);
+    return f ? read_retry_after(f->value, wall_ns) : (struct retry_said){ 0 };
+}
+
+/* ---- the verdict ------------------------------------------------------------------------------------------------------------------------ */
+
 static bool has_bit(uint64_t mask, enum ending e) { return mask >> e & 1; }
 
-bool retry_decide(const struct retry_policy *p, const struct retry_facts *f) {
-    if (!f->context_live || !f->replayable || f->made >= p->retries) return false;
-    if (f->left.ns < f->min.ns) return false;
+static bool is_named(const struct retry_policy *p, const struct retry_facts *f) {
+    if (f->outcome == ENDING_NONE) return true;
+    if (!retry_is_outcome(f->outcome)) return false; /* our own word, as for a full queue */
+    bool named = has_bit(p->when.endings, f->outcome);
     if (f->unprocessed || cannot_have_run(f->outcome)) /* unprocessed, whatever its name, is what refused_stream says */
-        return has_bit(p->when, f->outcome) || (f->unprocessed && has_bit(p->when, ENDING_REFUSED_STREAM));
-    return has_bit(p->when, f->outcome) && bears_repeating(p, f->method);
+        return named || (f->unprocessed && has_bit(p->when.endings, ENDING_REFUSED_STREAM));
+    return named && bears_repeating(p, f->method);
+}
+
+span retry_backoff(const struct retry_policy *p, int64_t n, uint64_t draw) {
+    int64_t most = p->backoff.max.ns ? p->backoff.max.ns : i64_mul_sat(p->backoff.base.ns, 10);
+    int64_t steps = n < 62 ? (INT64_C(1) << n) - 1 : INT64_MAX;
+    int64_t upto = i64_mul_sat(p->backoff.base.ns, steps);
+    if (upto > most) upto = most;
+    return span_ns(upto > 0 ? (int64_t)(draw % (uint64_t)upto) : 0);
+}
+
+static span wait_for(const struct retry_policy *p, const struct retry_facts *f) {
+    if (f->said.word == RETRY_AT) return f->said.wait;
+    /* The upstream was not reached, so it is not spared by waiting: another endpoint, or connection, may take it now. */
+    if (f->made == 0 && f->outcome != ENDING_NONE && (f->unprocessed || cannot_have_run(f->outcome))) return span_ns(0);
+    return span_max(retry_backoff(p, f->made + 1, f->draw), f->said.wait);
+}
+
+enum retry_verdict retry_decide(const struct retry_policy *p, const struct retry_facts *f, span *wait) {
+    *wait = span_ns(0);
+    if (!f->context_live || !f->replayable || f->made >= p->retries || !is_named(p, f)) return RETRY_NO;
+    if (f->said.word == RETRY_NEVER) return RETRY_PUSHBACK;
+    *wait = wait_for(p, f);
+    return span_sub(f->left, *wait).ns < f->min.ns ? RETRY_NO_TIME : RETRY_YES;
+}
+
+uint64_t retry_budget_of(const struct retry_budget *b, uint64_t attempts, uint64_t floor_share) {
+    uint64_t part = attempts * b->ratio / 10000;
+    return part > floor_share ? part : floor_share;
 }

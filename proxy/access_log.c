@@ -243,6 +243,9 @@ static char *put_ending(char *at, const struct access_record *r) {
     if (r->cancel_level != LEVEL_NOT_NEEDED) at = put_word(PUT(at, ",\"cancel_level\":\""), cancel_level_name(r->cancel_level));
     if (r->cancel_deferred) at = PUT(at, ",\"cancel_deferred\":true");
     if (r->attempts) at = PUT_U64(at, "attempts", r->attempts);
+    if (r->hedges) at = PUT_U64(at, "hedges", r->hedges);
+    if (r->winner) at = PUT_U64(at, "winner", r->winner);
+    if (r->no_retry && *r->no_retry) at = put_word(PUT(at, ",\"no_retry\":\""), r->no_retry);
     return at;
 }
 

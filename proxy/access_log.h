@@ -34,6 +34,8 @@ struct access_record { /* flat; every string is borrowed until access_log_write 
     enum cancel_level would_cancel; /* ... and achieved upstream; NOT_NEEDED: nothing */
     enum ending let_through;      /* what max_reject let through; NONE: nothing */
     uint32_t attempts;            /* 0: the upstream was never asked */
+    uint32_t hedges, winner;      /* of them; which one's answer the client got. 0: left out */
+    const char *no_retry;         /* why there was not another, though the policy tries such an outcome again: "budget" */
     enum cancel_level cancel_level; /* NOT_NEEDED: left out */
     bool cancel_deferred;         /* it waited for the reset budget */
     uint64_t request_bytes, response_bytes; /* of bodies; always said */

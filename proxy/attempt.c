@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One try at an upstream: it waits for a place, sends the head with what is left, moves the request's body up, and passes the answer on. When its
-// context ends it is told by the policy's ladder; when it fails, the retry policy decides whether another follows or the exchange ends with its
-// outcome. Outcomes rise here and nowhere else.
+// context ends it is told by the policy's ladder. What its outcome means, where there may be others, is tries.c's to say.
 #include "proxy/call.h"
 #include "proxy/listener.h"
 #include <assert.h>
 
 static struct attempt *attempt_of(struct leg *g) { return CONTAINER_OF(g, struct attempt, up); }
-static bool is_current(const struct attempt *a) { return a->x->attempt == a && !context_is_ended(&a->context); }
 
 /* ---- the end of an attempt ---------------------------------------------------------------------------------------------------------------- */
 /* It is over for good: nothing of it is left in a queue, on a wheel or on a connection. */
@@ -20,6 +18,7 @@ static void attempt_close(struct attempt *a) {
     context_unhang(&a->on_end);
     context_end(&a->context, ENDING_COMPLETED, 0);
     context_close(&a->context);
+    if (a->borrowed) upstream_repay(x->upstream);
     if (x->attempt == a) x->attempt = NULL;
     exchange_settle(x);
 }
@@ -40,41 +39,16 @@ static void attempt_leave(struct attempt *a) { /* its leg is closed: the connect
 static bool never_left(const struct attempt *a, const struct fault *f) {
     return f->unprocessed || (a->conn && a->conn->bytes_out == a->sent_at);
 }
-/* Semantics 5, "the stale connection": a reused connection that ended before a byte of the answer. */
-static bool is_stale(const struct attempt *a, const struct fault *f, bool unsent) {
-    const struct exchange *x = a->x;
-    if (!a->reused || a->heard || x->stale_used || f->why != ENDING_UPSTREAM_CLOSED) return false;
-    /* With too little left it would end as shed_expired, "never asked", though it was asked. */
-    if (exchange_left(x).ns < span_add(x->policy->deadline.min, x->policy->deadline.reserve).ns) return false;
-    return unsent ? x->up.start == 0 : method_is_idempotent(x->request->method) && x->up.start == 0;
-}
-static void outcome(struct attempt *a, const struct fault *f, bool unsent, uint64_t bit) {
-    struct exchange *x = a->x;
-    const struct deadline_policy *d = &x->policy->deadline;
-    if (is_stale(a, f, unsent)) {
-        x->stale_used = true;
-        metric_inc(&x->w->metrics, METRIC_STALE_RETRIES);
-        x->attempt = NULL;
-        attempt_start(x, 0, true);
-        return;
-    }
-    struct retry_facts facts = { .outcome = f->why, .method = x->request->method, .unprocessed = f->unprocessed || unsent, .replayable = x->up.start == 0 && x->answered == ANSWERED_NOT,
-                                 .context_live = !context_is_ended(&x->context), .made = (int64_t)x->tries - 1, .left = exchange_left(x),
-                                 .min = span_add(d->min, d->reserve) };
-    if (x->answered == ANSWERED_NOT && retry_decide(&x->policy->retry, &facts)) {
-        metric_inc(&x->w->metrics, METRIC_RETRIES);
-        x->attempt = NULL;
-        attempt_start(x, a->place.tried | bit, false);
-        return;
-    }
-    exchange_fail(x, f);
-}
 
 /* ---- being cancelled -------------------------------------------------------------------------------------------------------------------------- */
+/* Why it is cancelled: with its exchange, or, where that goes on without it, as a part that is not needed. */
+static enum ending ending_of(const struct attempt *a) {
+    return context_is_ended(&a->x->context) ? a->x->context.ending : ENDING_PARENT_CANCELLED;
+}
 static void on_drain_over(struct timer *t, instant now) {
     (void)now;
     struct attempt *a = CONTAINER_OF(t, struct attempt, drain);
-    leg_cancel(&a->up, a->x->context.ending, 0, CANCEL_BAND);
+    leg_cancel(&a->up, ending_of(a), 0, CANCEL_BAND);
 }
 static void start_drain(struct attempt *a, span time, uint64_t bytes) {
     a->draining = true;
@@ -114,18 +88,18 @@ static enum cancel_way tell(struct attempt *a, enum ending why, enum cancel_way 
     a->x->cancel_deferred |= s->cancels_deferred != before;
     return did;
 }
-/* The rungs in turn, until one is taken. */
-static enum cancel_level climb(struct attempt *a, enum ending why) {
+/* The rungs in turn, until one is taken. alone: no other attempt goes on, that a call would end, too (trap T44). */
+static enum cancel_level climb(struct attempt *a, enum ending why, bool alone) {
     const struct exchange *x = a->x;
     const struct cancel_policy *p = &x->policy->cancel;
     struct ladder l = cancel_ladder_in_mode(p, a->conn->session.codec, why, a->up.out == LEG_END);
     bool told = a->told.ns > 0;
-    observe(a, why);
+    if (why != ENDING_PARENT_CANCELLED || context_is_ended(&x->context)) observe(a, why); /* the loser of a hedge is nobody's cancel */
     for (size_t i = 0; i < l.n; i++) {
         enum cancel_way want = cancel_way_of(l.rung[i]);
         if (l.rung[i] == RUNG_NONE) break;
         if (l.rung[i] == RUNG_CALL) { /* fired, and the next rung is taken in the same turn; what never left us needs none */
-            if (a->up.head_taken) call_start(a->x, why);
+            if (a->up.head_taken && alone) call_start(a->x, why);
             continue;
         }
         enum cancel_way did = tell(a, why, want);
@@ -140,26 +114,47 @@ static void on_attempt_end(struct hook *h, const struct context *c, enum ending 
     (void)c;
     struct attempt *a = CONTAINER_OF(h, struct attempt, on_end);
     struct exchange *x = a->x;
-    bool mine = own == ENDING_DEADLINE && !context_is_ended(&x->context); /* per_try */
-    enum ending why = mine ? ENDING_TRY_TIMEOUT : x->context.ending;
+    bool lost = own == ENDING_COMPLETED, late = own == ENDING_DEADLINE && !context_is_ended(&x->context); /* per_try */
+    enum ending why = late ? ENDING_TRY_TIMEOUT : lost ? ENDING_PARENT_CANCELLED : x->context.ending;
     enum cancel_level level = LEVEL_NOT_NEEDED;
     if (upstream_leave(&a->place)) {
         level = LEVEL_WITHDRAWN;
     } else if (a->up.session && !a->draining) {
         if (why == ENDING_COMPLETED) leg_cancel(&a->up, why, 0, CANCEL_BAND);
-        else level = climb(a, why);
+        else level = climb(a, why, !lost && !(late && tries_go_on(x)));
+    } else if (a->draining && late) { /* an answer that was held back takes longer than the attempt may */
+        leg_cancel(&a->up, why, 0, CANCEL_BAND);
     }
-    if (level > x->level) x->level = level;
-    if (why != ENDING_COMPLETED && list_is_empty(&x->calls)) metrics_cancel(&x->w->metrics, why, level); /* else the call says it, when it is over */
-    if (mine) {
+    if (lost) {
+        metrics_cancel(&x->w->metrics, ENDING_COMPLETED, level);
+    } else {
+        if (level > x->level) x->level = level;
+        if (why != ENDING_COMPLETED && list_is_empty(&x->calls)) metrics_cancel(&x->w->metrics, why, level); /* else the call says it, when it is over */
+    }
+    if (late && !a->over) {
         struct fault f = { .why = why, .say = "the try took too long" };
-        outcome(a, &f, false, a->conn ? upstream_endpoint_bit(a->conn) : 0);
+        tries_failed(a, &f, false);
     }
     if (!a->up.session) attempt_close(a);
     else exchange_settle(x); /* where it only drains, the log need not wait for that */
 }
+void attempt_lose(struct attempt *a) { context_end(&a->context, ENDING_COMPLETED, 0); }
+/* What has the whole request answers soon, and its connection is good for more. */
+void attempt_discard(struct attempt *a) {
+    const struct cancel_policy *p = &a->x->policy->cancel;
+    if (a->up.out == LEG_END) start_drain(a, p->drain_limit.time, p->drain_limit.bytes);
+    else attempt_lose(a);
+}
 
 /* ---- sending ------------------------------------------------------------------------------------------------------------------------------------ */
+/* A client may have tried before, too. */
+static void tell_attempts(const struct attempt *a, struct head *up) {
+    struct str name = str_of(a->x->rpc_up->attempts_field);
+    const struct field *f = head_find_name(up, name, NULL);
+    uint64_t before = 0;
+    if (f && (!str_to_u64(f->value, &before) || before > UINT32_MAX)) before = 0;
+    head_set(up, name, arena_printf(&a->x->arena, "%llu", (unsigned long long)before + a->number - 1));
+}
 /* The head for this attempt, and what is left in it. Not ENDING_NONE: there is too little. */
 static enum ending make_head(struct attempt *a, struct head **out) {
     struct exchange *x = a->x;
@@ -178,10 +173,18 @@ static enum ending make_head(struct attempt *a, struct head **out) {
                                    .version = x->request->version };
         forward_apply(&x->policy->forward, &f, x->request, up);
     }
+    if (a->number > 1 && x->rpc_up->attempts_field) tell_attempts(a, up);
     if (r->host == HOST_UPSTREAM) up->authority = upstream_endpoint_host(a->conn);
     route_edit_headers(&r->headers.request, up);
     *out = up;
     return ENDING_NONE;
+}
+/* The request's body has something for it, or an end. */
+static void go_on(struct attempt *a) {
+    struct exchange *x = a->x;
+    if (!a->up.session || !attempt_is_in_play(a)) return;
+    if (x->up.complete && x->up.trailers) leg_send_trailers(&a->up, x->up.trailers);
+    if (x->up.complete || body_waiting(&x->up, a->offset) > 0) leg_ready(&a->up);
 }
 static void on_ready(struct place *p, struct conn *c, bool reused) {
     struct attempt *a = CONTAINER_OF(p, struct attempt, place);
@@ -191,8 +194,9 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
     a->sent_at = c->bytes_out;
     a->begun = x->w->now;
     a->heard_at = c->bytes_in;
-    x->sent_at = x->w->now;
-    x->endpoint = arena_copy(&x->arena, upstream_endpoint_text(c));
+    if (!a->hedge) x->queued = span_add(x->queued, instant_until(a->asked, x->w->now));
+    if (!a->over) x->sent_at = x->w->now;
+    if (!a->over) x->endpoint = arena_copy(&x->arena, upstream_endpoint_text(c));
     struct fault f = { .why = ENDING_NO_ROUTE, .status = 501, .say = "the upstream speaks a protocol that cannot carry this RPC" };
     struct head *up = NULL;
     if (exchange_is_too_late(x)) {
@@ -203,20 +207,21 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
     if (f.why != ENDING_NONE) {
         a->conn = NULL;
         upstream_release(c);
-        exchange_fail(x, &f);
+        if (!context_is_ended(&a->context)) tries_unasked(a, &f);
+        if (!context_is_ended(&a->context)) attempt_close(a);
         return;
     }
-    x->told = a->told;
+    if (!a->over) x->told = a->told;
     if (x->verdict.enforce && !span_is_forever(x->verdict.per_try)) context_limit(&a->context, instant_add(x->w->now, x->verdict.per_try), 0);
     leg_join(&a->up, &c->session, &x->arena);
     leg_begin(&a->up);
     leg_send_head(&a->up, up);
-    attempt_ready(x);
+    go_on(a);
 }
 static void on_fail(struct place *p, const struct fault *f) {
     struct attempt *a = CONTAINER_OF(p, struct attempt, place);
     struct fault copy = *f;
-    outcome(a, &copy, true, 0);
+    tries_failed(a, &copy, true);
     attempt_close(a);
 }
 size_t leg_tail_max(void) {
@@ -226,27 +231,26 @@ size_t leg_tail_max(void) {
     }
     return max;
 }
-void attempt_start(struct exchange *x, uint64_t tried, bool fresh) {
+void attempt_start(struct exchange *x, const struct start *s) {
     struct attempt *a = arena_zalloc(&x->arena, sizeof *a + leg_tail_max());
     a->x = x;
     a->asked = x->w->now;
-    if (!x->asked_at.ns) x->asked_at = a->asked;
+    a->hedge = s->hedge;
+    a->borrowed = s->borrowed;
     context_derive(&a->context, &x->context, x->w->now);
     a->on_end.on_end = on_attempt_end;
     context_hang(&a->context, &a->on_end);
     list_push(&x->attempts, &a->node);
-    x->attempt = a;
-    x->tries += !fresh;
+    if (!x->attempt) x->attempt = a;
+    x->tries += !s->fresh;
+    a->number = x->tries;
     metric_inc(&x->w->metrics, METRIC_ATTEMPTS);
     span left = exchange_left(x);
-    a->place = (struct place){ .deadline = instant_add(x->w->now, left), .fresh = fresh, .tried = tried, .on_ready = on_ready, .on_fail = on_fail };
+    a->place = (struct place){ .deadline = instant_add(x->w->now, left), .fresh = s->fresh, .tried = s->tried, .on_ready = on_ready, .on_fail = on_fail };
     upstream_ask(x->upstream, &a->place);
 }
 void attempt_ready(struct exchange *x) {
-    struct attempt *a = x->attempt;
-    if (!a || !a->up.session || a->draining) return;
-    if (x->up.complete && x->up.trailers) leg_send_trailers(&a->up, x->up.trailers);
-    if (x->up.complete || body_waiting(&x->up, a->offset) > 0) leg_ready(&a->up);
+    LIST_EACH(&x->attempts, a, struct attempt, node) { go_on(a); }
 }
 void attempt_credit(struct exchange *x, size_t n) {
     struct attempt *a = x->attempt;
@@ -265,23 +269,24 @@ static void on_head(struct leg *g, const struct head *h) {
         note_try(a);
         a->head_seen = true;
     }
-    if (is_current(a) && !a->draining) exchange_answer_head(a->x, h);
+    if (!attempt_is_in_play(a)) return;
+    if (h->interim ? a->x->attempt == a : tries_answered(a, h)) exchange_answer_head(a->x, h);
 }
 static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
     struct attempt *a = attempt_of(g);
     leg_received(g, n);
-    if (is_current(a) && !a->draining && (a->x->answered != ANSWERED_NOT || a->x->bridge)) {
+    if (attempt_is_in_play(a) && (a->x->answered != ANSWERED_NOT || a->x->bridge)) {
         exchange_answer_body(a->x, p, n, copied);
         return;
     }
     leg_credit(g, n);
     a->drained += n;
-    if (a->draining && a->drained > a->drain_bytes) leg_cancel(g, a->x->context.ending, 0, CANCEL_BAND);
+    if (a->draining && a->drained > a->drain_bytes) leg_cancel(g, ending_of(a), 0, CANCEL_BAND);
 }
 static void on_end(struct leg *g, const struct head *trailers) {
     struct attempt *a = attempt_of(g);
     struct exchange *x = a->x;
-    if (!is_current(a) || a->draining) return;
+    if (!attempt_is_in_play(a)) return;
     bool whole = x->up.complete && body_waiting(&x->up, a->offset) == 0;
     exchange_answer_end(x, trailers);
     /* It answered before it had the whole request: the upload stops here (trap T24). A tunnel's other direction goes on. */
@@ -290,23 +295,23 @@ static void on_end(struct leg *g, const struct head *trailers) {
 static void on_closed(struct leg *g, const struct fault *f) {
     struct attempt *a = attempt_of(g);
     struct exchange *x = a->x;
-    bool current = is_current(a) && !a->draining;
+    bool current = attempt_is_in_play(a);
     static const struct fault cut = { .why = ENDING_UPSTREAM_CLOSED, .say = "the upstream closed its connection before its answer was complete" };
     if (!f && current && x->answered != ANSWERED_WHOLE) f = &cut;
     bool unsent = f && never_left(a, f);
-    uint64_t bit = a->conn ? upstream_endpoint_bit(a->conn) : 0;
+    if (a->conn) a->place.tried |= upstream_endpoint_bit(a->conn);
     a->heard |= a->head_seen || (a->conn && !a->conn->session.codec->multiplex && a->conn->bytes_in != a->heard_at);
     attempt_leave(a);
     if (f && current && x->answered != ANSWERED_WHOLE) {
         struct fault copy = *f;
-        outcome(a, &copy, unsent, bit);
+        tries_failed(a, &copy, unsent);
     }
     /* Its context's hook may still be due in this turn: then it closes the attempt. */
     if (!context_is_ended(&a->context) || !list_is_linked(&a->on_end.node)) attempt_close(a);
 }
 static void pull(struct leg *g, size_t max, struct pulled *v) {
     struct attempt *a = attempt_of(g);
-    if (a->draining || context_is_ended(&a->context)) {
+    if (!attempt_is_in_play(a)) {
         *v = (struct pulled){ .nv = 0 };
         return;
     }
@@ -316,9 +321,13 @@ static void pull(struct leg *g, size_t max, struct pulled *v) {
 static void pulled(struct leg *g, size_t n) {
     struct attempt *a = attempt_of(g);
     struct exchange *x = a->x;
-    if (x->attempt != a || context_is_ended(&x->context)) return;
+    if (!attempt_is_in_play(a)) return;
     exchange_moved(x);
-    if (x->keep && x->up.end > x->policy->retry.buffer) x->keep = false; /* past the bound the request is not repeatable */
+    a->sent += n;
+    if (a->sent > x->up_sent) n = (size_t)(a->sent - x->up_sent), x->up_sent = a->sent;
+    else n = 0; /* what an attempt before, or beside, it was given credit for */
+    if (x->keep && x->up.end > x->policy->retry.buffer) tries_commit(x); /* past the bound the request is not repeatable */
+    if (!attempt_is_in_play(a)) return;
     if (!x->keep && a->offset <= x->up.end) body_drop(&x->up, a->offset);
     bool all = x->bridge && body_waiting(&x->up, a->offset) == 0; /* its bytes and the upstream's are not as many */
     leg_credit(&x->leg, n < x->leg.uncredited && !all ? n : x->leg.uncredited);

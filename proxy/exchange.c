@@ -95,7 +95,7 @@ static struct patience patience_of(const struct exchange *x) {
     if (!x->discard && body_waiting(&x->down, x->down_offset) > 0) {
         return (struct patience){ l->timeouts.write, ENDING_CLIENT_STALLED, "the client took no bytes of the answer" };
     }
-    if (!x->up.complete && x->answered != ANSWERED_WHOLE && (!a || body_waiting(&x->up, a->offset) == 0) &&
+    if (!x->up.complete && x->answered != ANSWERED_WHOLE && body_waiting(&x->up, a ? a->offset : x->up.start) == 0 &&
         x->request->body != BODY_TUNNEL && !str_eq(x->request->protocol, STR("websocket"))) {
         return (struct patience){ l->timeouts.body, ENDING_CLIENT_TIMEOUT, "the request's body did not arrive in time" };
     }
@@ -214,6 +214,7 @@ static void on_ended(struct hook *h, const struct context *c, enum ending why) {
     struct exchange *x = CONTAINER_OF(h, struct exchange, on_end);
     wheel_disarm(&x->w->wheel, &x->to_head);
     wheel_disarm(&x->w->wheel, &x->idle);
+    tries_stop(x);
     x->ended_at = x->w->now;
     if (why == ENDING_DEADLINE && !instant_is_never(x->context.deadline)) {
         metrics_lateness(&x->w->metrics, instant_until(x->context.deadline, x->w->now));
@@ -533,7 +534,7 @@ static enum flow step_ask(struct exchange *x) {
         return FLOW_WAIT;
     }
     x->keep = (x->bridge || !x->up.complete) && x->policy->retry.buffer > 0 && str_is_empty(x->request->protocol);
-    attempt_start(x, 0, false);
+    tries_begin(x);
     return FLOW_WAIT;
 }
 static enum flow step_relay(struct exchange *x) {

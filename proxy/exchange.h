@@ -35,10 +35,15 @@ struct attempt { /* one try at an upstream; in the exchange's arena */
     struct place place;
     struct conn *conn;               /* borrowed, from on_ready to on_closed */
     uint64_t offset;                 /* of the request's body: taken by this attempt */
+    uint64_t sent;                   /* ... and written */
     uint64_t sent_at;                /* conn.bytes_out when it began: has the kernel taken any of it? */
     instant asked, begun;
     uint64_t heard_at;               /* conn.bytes_in when it began: did a byte of its answer come? */
     bool reused, head_seen, closed;
+    bool over;                       /* whatever comes of it counts no more: it failed, was held back, or lost against another */
+    bool hedge;                      /* it began beside another */
+    bool borrowed;                   /* it has a place in the upstream's retry budget */
+    unsigned number;                 /* which one of its request, from 1 */
     bool heard;                      /* a byte of its answer came, as known when its leg closed */
     bool draining;                   /* its answer is thrown away */
     uint64_t drained, drain_bytes;
@@ -67,6 +72,7 @@ struct exchange {
     struct deadline_verdict verdict;
     struct upstream *upstream;       /* NULL: answered here */
     struct body up;                  /* the request's body on its way up */
+    uint64_t up_sent;                /* of it, by whichever attempt came furthest: what the client has credit for */
     uint64_t up_bytes;               /* of it, as the client sent it */
     bool keep;                       /* the request's body is kept for another attempt */
     /* the answer */
@@ -80,14 +86,23 @@ struct exchange {
     const struct head *answer;       /* as it came from the upstream */
     struct rpc_follow follow;        /* its body, as the client gets it */
     /* attempts */
-    struct attempt *attempt;         /* whose answer counts; NULL: none, or it is over */
+    struct attempt *attempt;         /* whose answer counts, or, of several in play, one; NULL: none is */
     struct list attempts;            /* all that are not closed */
     struct list calls;               /* side-channel calls that are not over */
     struct list after_feed;          /* in the worker's list */
-    unsigned tries;
+    unsigned tries, hedges;          /* all of them; those that began beside another */
+    int64_t retries;                 /* of them: after one that failed */
     bool stale_used;                 /* the stale connection rule was used: once */
+    bool waiting;                    /* `next` is the end of a back-off */
+    bool unhedged;                   /* the upstream said not to begin another */
+    struct timer next;               /* when a retry, or a hedge, begins (tries.c) */
+    uint64_t tried;                  /* bit an endpoint that failed it, as in struct place */
+    struct fault failed;             /* the outcome of the last attempt that failed; why NONE: an answer */
+    enum retry_verdict no_retry;     /* why an outcome that the policy tries again was not */
+    unsigned winner;                 /* the number of the attempt that answered, where there may be hedges; 0: none */
     /* time */
-    instant begun, moved, answered_at, asked_at, sent_at, ended_at;
+    instant begun, moved, answered_at, sent_at, ended_at;
+    span queued;                     /* until an attempt had its connection, but hedges */
     int64_t wall_ns;
     struct timer to_head;            /* the default deadline; runs while the request is complete and no head came */
     span to_head_left;
@@ -116,8 +131,15 @@ void exchange_after_feed(struct exchange *x);
 void exchange_free(struct exchange *x);
 
 /* ---- between exchange.c and attempt.c ---------------------------------------------------------------------------------------------------- */
-/* Starts an attempt; its outcome comes later, or inside. tried, fresh: as in struct place. */
-void attempt_start(struct exchange *x, uint64_t tried, bool fresh);
+struct start { uint64_t tried; bool fresh; /* as in struct place */ bool borrowed, hedge; /* as in struct attempt */ };
+/* Starts an attempt; its outcome comes later, or inside. */
+void attempt_start(struct exchange *x, const struct start *s);
+/* It may still answer. */
+static inline bool attempt_is_in_play(const struct attempt *a) { return !a->over && !context_is_ended(&a->context); }
+/* Its answer is not wanted, though another attempt goes on: read and thrown away where that is cheap, else as attempt_lose. */
+void attempt_discard(struct attempt *a);
+/* Another was faster: it ends, its upstream is told by the ladder, and nobody else hears of it. */
+void attempt_lose(struct attempt *a);
 /* The request's body grew or is complete. */
 void attempt_ready(struct exchange *x);
 /* The client took n bytes of the answer. */
@@ -151,6 +173,16 @@ void exchange_observe_leaving(struct exchange *x, enum ending why);
 void exchange_observe_cancel(struct exchange *x, enum ending why, enum cancel_level level);
 /* It has ended: the counters of its worker and of its route. */
 void exchange_count(struct exchange *x);
+/* ---- tries.c: the attempts together ---------------------------------------------------------------------------------------------------------- */
+void tries_begin(struct exchange *x);
+void tries_stop(struct exchange *x); /* the exchange has ended: nothing new starts */
+/* unsent: the upstream cannot have run it. */
+void tries_failed(struct attempt *a, const struct fault *f, bool unsent);
+void tries_unasked(struct attempt *a, const struct fault *f); /* it was given a connection and sent nothing */
+/* A head that is not interim. False: it is held back, the attempt is over. */
+bool tries_answered(struct attempt *a, const struct head *h);
+bool tries_go_on(struct exchange *x); /* an attempt is in play */
+void tries_commit(struct exchange *x); /* the request's body cannot be kept any more: one attempt goes on */
 /* ---- exchange_bridge.c: where the route translates ------------------------------------------------------------------------------------------ */
 /* False: it has failed. x->bridge is set where there is something to translate. */
 bool exchange_bridge_begin(struct exchange *x);

@@ -79,12 +79,15 @@ void exchange_log(struct exchange *x) {
     fill_deadline(x, &r);
     fill_modes(x, &r);
     r.attempts = x->tries;
+    r.hedges = x->hedges;
+    r.winner = x->hedges ? x->winner : 0;
+    r.no_retry = retry_verdict_name(x->no_retry);
     r.cancel_level = x->level;
     r.cancel_deferred = x->cancel_deferred;
     r.request_bytes = x->up_bytes;
     r.response_bytes = x->down_bytes;
     r.duration = since(x->begun, x->ended_at);
     r.answered = since(x->begun, x->answered_at);
-    r.queued = since(x->asked_at, x->sent_at);
+    if (x->sent_at.ns) r.queued = x->queued;
     access_log_write(w->log, &r);
 }

@@ -195,6 +195,20 @@ static void print_routes(FILE *to, const struct workers *w, const struct conf_ar
     print_observed_cancels(to, w, routes);
 }
 
+static void print_retries(FILE *to, const struct workers *w) {
+    print_family(to, "retries_total", "counter", "Additional attempts by the retry policy, by the outcome of the one before; status: of an answer");
+    for (unsigned e = ENDING_NONE; e < ENDINGS; e++) {
+        if (e != ENDING_NONE && !retry_is_outcome((enum ending)e)) continue;
+        fprintf(to, "curfew_retries_total{outcome=\"%s\"} %" PRIu64 "\n", e ? ending_name((enum ending)e) : "status",
+                sum_at(w, offsetof(struct worker_metrics, retries) + CELL(e)));
+    }
+    print_family(to, "retries_refused_total", "counter", "Retries and hedges that the policy would have made, by what was against them");
+    for (unsigned v = RETRY_YES + 1; v < RETRY_VERDICTS; v++) {
+        fprintf(to, "curfew_retries_refused_total{reason=\"%s\"} %" PRIu64 "\n", retry_verdict_name((enum retry_verdict)v),
+                sum_at(w, offsetof(struct worker_metrics, retries_refused) + CELL(v)));
+    }
+}
+
 static void print_seconds(FILE *to, uint64_t ns) { fprintf(to, "%" PRIu64 ".%09" PRIu64 "\n", ns / (uint64_t)NS_PER_S, ns % (uint64_t)NS_PER_S); }
 
 /* The count is the sum of the buckets that were printed, so that +Inf and _count agree whatever is added meanwhile. */
@@ -225,6 +239,7 @@ void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t
     print_routes(to, &w, routes);
     print_cancels(to, &w);
     print_shed(to, &w);
+    print_retries(to, &w);
     print_lateness(to, &w);
     print_plain(to, &w);
 }

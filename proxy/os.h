@@ -26,6 +26,7 @@ struct os {
     void (*unwatch)(struct worker *w, struct conn *c);
     /* Wake the loop at `at` at the latest. */
     void (*wake_at)(struct worker *w, instant at);
+    uint64_t (*seed)(void); /* of what is left to chance; NULL: 0 */
 };
 extern const struct os os_linux;
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/random.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,7 +73,12 @@ static void linux_wake_at(struct worker *w, instant at) {
     if (at.ns <= 0) t.it_value = (struct timespec){ 0, 1 };
     timerfd_settime(w->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
 }
+static uint64_t linux_seed(void) {
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) seed = (uint64_t)clock_ns(CLOCK_REALTIME);
+    return seed;
+}
 const struct os os_linux = {
     .now = linux_now, .wall_ns = linux_wall_ns, .recv = linux_recv, .send = linux_send, .connect = linux_connect, .so_error = linux_so_error,
-    .shut_write = linux_shut_write, .close = linux_close, .watch = linux_watch, .unwatch = linux_unwatch, .wake_at = linux_wake_at,
+    .shut_write = linux_shut_write, .close = linux_close, .watch = linux_watch, .unwatch = linux_unwatch, .wake_at = linux_wake_at, .seed = linux_seed,
 };

@@ -41,6 +41,7 @@ struct upstream {
     unsigned next_number;
     uint64_t uses;
     size_t nconns, opening, inflight;
+    size_t borrowed;             /* attempts beyond their requests' first: under way, or in their back-off */
     size_t max_connections, max_requests, max_pending;
     struct heap waiting;
     uint64_t order;
@@ -49,6 +50,9 @@ struct upstream {
     struct conn_times times;
     bool pumping, closing;
 };
+
+/* This worker's part of a configured total. */
+static size_t share(const struct upstream *u, int64_t total) { return (size_t)config_share(total, u->w->count, u->w->index); }
 
 /* ---- the queue: a heap by (deadline, order) ------------------------------------------------------------------------------------------- */
 static bool place_before(const struct place *a, const struct place *b) {
@@ -379,6 +383,16 @@ void upstream_release(struct conn *c) {
     }
     pump(u);
 }
+/* As Envoy's retry_budget: of the attempts that are under way or wait; the failed one that asks may still be among them, or not. */
+bool upstream_borrow(struct upstream *u, const struct retry_budget *b) {
+    if (u->borrowed >= retry_budget_of(b, u->inflight + u->waiting.n, share(u, b->floor))) return false;
+    u->borrowed++;
+    return true;
+}
+void upstream_repay(struct upstream *u) {
+    assert(u->borrowed > 0);
+    u->borrowed--;
+}
 void upstream_slots(struct conn *c) {
     endpoint_of(c)->slots = c->session.slots_known;
     if (c->state != CONN_OPEN || !list_is_linked(&c->node) || place_of(endpoint_of(c)->u, c)) return; /* the last: on_up_open is about to come */
@@ -426,7 +440,6 @@ static void on_resolved(void *arg, const struct resolved *set) {
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------------------------------------------- */
-static size_t share(const struct upstream *u, int64_t total) { return (size_t)config_share(total, u->w->count, u->w->index); }
 struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf, struct str name, const struct codec_events *ev) {
     struct upstream *u = mem_zalloc(sizeof *u);
     u->w = w;
@@ -458,7 +471,7 @@ void upstream_take_tls(struct upstream *u, struct tls_client *tls) {
 }
 void upstream_free(struct upstream *u) {
     u->closing = true;
-    assert(u->waiting.n == 0);
+    assert(u->waiting.n == 0 && u->borrowed == 0);
     for (size_t i = 0; i < u->nwatches; i++) resolver_unwatch(u->watches[i].handle);
     static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
     LIST_EACH(&u->w->conns, c, struct conn, all) {
@@ -486,5 +499,5 @@ struct str upstream_name(const struct upstream *u) { return u->name; }
 const struct upstream_conf *upstream_conf_of(const struct upstream *u) { return u->conf; }
 struct str upstream_endpoint_text(const struct conn *c) { return str_of(endpoint_of(c)->text); }
 struct str upstream_endpoint_host(const struct conn *c) { return endpoint_of(c)->conf->text; }
-uint64_t upstream_endpoint_bit(const struct conn *c) { return UINT64_C(1) << (endpoint_of(c)->number % 64); }
+uint64_t upstream_endpoint_bit(const struct conn *c) { return c ? UINT64_C(1) << (endpoint_of(c)->number % 64) : 0; }
 size_t upstream_queued(const struct upstream *u) { return u->waiting.n; }

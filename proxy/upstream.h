@@ -35,6 +35,9 @@ void upstream_ask(struct upstream *u, struct place *p);
 bool upstream_leave(struct place *p);
 /* After leg_leave on one of its connections. */
 void upstream_release(struct conn *c);
+/* A place in the budget for an attempt beyond its request's first (`ratio` and `floor` of policies/retry.h), until it is given back. False: none. */
+bool upstream_borrow(struct upstream *u, const struct retry_budget *b);
+void upstream_repay(struct upstream *u);
 /* The codec's slots changed (codec_events.on_slots). */
 void upstream_slots(struct conn *c);
 /* A connection outside the pool and its limits, for a side call; events and owner are the caller's. NULL: none can be made now. */
@@ -44,6 +47,6 @@ struct str upstream_name(const struct upstream *u);
 const struct upstream_conf *upstream_conf_of(const struct upstream *u);
 struct str upstream_endpoint_text(const struct conn *c); /* "127.0.0.1:9001"; lives as long as the connection */
 struct str upstream_endpoint_host(const struct conn *c); /* as configured: for `host: upstream` */
-uint64_t upstream_endpoint_bit(const struct conn *c);    /* for place.tried */
+uint64_t upstream_endpoint_bit(const struct conn *c);    /* for place.tried; 0 for NULL */
 size_t upstream_queued(const struct upstream *u);
 #endif

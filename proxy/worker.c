@@ -124,6 +124,7 @@ void worker_init(struct worker *w, const struct os *os, struct config *config, u
     w->count = count;
     w->config = config ? config_ref(config) : NULL;
     w->now = os->now();
+    w->chance = os->seed ? os->seed() : 0;
     w->timer_at = INSTANT_NEVER;
     w->timer_fd = w->mail_fd = -1;
     for (size_t i = 0; config && i < config->listeners.n; i++) w->beat = span_max(w->beat, config_listener(config, i)->beat);

@@ -69,6 +69,7 @@ struct worker {
     struct call_rate *call_rates;    /* owned; of the policies whose calls were made */
     unsigned leaks_unsaid; instant leaks_say_at; /* contexts that outlived their deadline: said once a second */
     uint32_t drawn;                  /* weighted choices made */
+    uint64_t chance;                 /* core/random.h: jitter is drawn from it */
     char date[32]; int64_t date_second; /* "Sun, 06 Nov 1994 08:49:37 GMT", made once a second */
 };
 

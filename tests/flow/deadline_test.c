@@ -300,7 +300,7 @@ static void when_its_turn_comes_with_too_little_left_the_upstream_does_not_see_i
 /* ---- 2.7: told anew ------------------------------------------------------------------------------------------------------------------ */
 static void each_attempt_is_told_what_is_left_for_it(void **state) {
     (void)state;
-    stage((struct given){ .policy = "deadline: { per_try: 300ms }, retry: { retries: 2, when: [ try_timeout ] }" });
+    stage((struct given){ .policy = "deadline: { per_try: 300ms }, retry: { backoff: { base: 0s }, retries: 2, when: [ try_timeout ] }" });
     struct sock *c = client();
     client_sends(c, GET("x-request-timeout: 500ms\r\n"));
     struct sock *first = upstream();

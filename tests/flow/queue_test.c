@@ -186,7 +186,7 @@ static void a_refused_connection_is_tried_at_another_endpoint(void **state) {
 }
 static void both_refuse_and_the_client_is_told_once(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 5 }", "");
+    stage_pair("retry: { backoff: { base: 0s }, retries: 5 }", "");
     world.connects[0] = world.connects[1] = REFUSED;
     struct sock *c = asks(GET());
     assert_answer(c, 503);
@@ -235,7 +235,7 @@ static void no_attempt_starts_with_too_little_left(void **state) {
 }
 static void connect_timeouts_count_attempts_and_the_total_stands_over_all(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 3 }", "connect_timeout: 200ms");
+    stage_pair("retry: { backoff: { base: 0s }, retries: 3 }", "connect_timeout: 200ms");
     world.connects[0] = world.connects[1] = SLOWLY;
     struct sock *c = asks(GET("x-request-timeout: 500ms\r\n"));
     at(500 * MS);
@@ -251,7 +251,7 @@ static void connect_timeouts_count_attempts_and_the_total_stands_over_all(void *
 /* T39 */
 static void what_may_have_run_is_tried_again_only_where_the_policy_says_so(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 1, when: [ upstream_closed ] }", "");
+    stage_pair("retry: { backoff: { base: 0s }, retries: 1, when: [ upstream_closed ] }", "");
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     got(u);
@@ -272,7 +272,7 @@ static void what_may_have_run_is_tried_again_only_where_the_policy_says_so(void 
 }
 static void an_answer_that_began_is_not_tried_again(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 3, when: [ upstream_closed, try_timeout ] }, deadline: { per_try: 1s }", "");
+    stage_pair("retry: { backoff: { base: 0s }, retries: 3, when: [ upstream_closed, try_timeout ] }, deadline: { per_try: 1s }", "");
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     upstream_sends(u, ANSWER("content-length: 100\r\n") "half");
@@ -283,7 +283,7 @@ static void an_answer_that_began_is_not_tried_again(void **state) {
 }
 static void a_try_that_took_too_long_is_dropped_and_its_late_answer_reaches_nobody(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 1, when: [ try_timeout ] }, deadline: { per_try: 1s }, cancel: { http1: [ drain ] }", "");
+    stage_pair("retry: { backoff: { base: 0s }, retries: 1, when: [ try_timeout ] }, deadline: { per_try: 1s }, cancel: { http1: [ drain ] }", "");
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     at(1 * SECONDS);
@@ -297,7 +297,7 @@ static void a_try_that_took_too_long_is_dropped_and_its_late_answer_reaches_nobo
 }
 static void an_idle_connection_whose_time_is_over_is_not_given_to_an_attempt_of_the_same_turn(void **state) {
     (void)state;
-    stage((struct given){ .upstream = "idle_timeout: 100ms", .policy = "deadline: { per_try: 100ms }, retry: { retries: 1, when: [ try_timeout ] }" });
+    stage((struct given){ .upstream = "idle_timeout: 100ms", .policy = "deadline: { per_try: 100ms }, retry: { backoff: { base: 0s }, retries: 1, when: [ try_timeout ] }" });
     struct sock *a = asks(GET()), *b = asks(GET_PATH("/b", ""));
     struct sock *u = upstream(), *v = upstream();
     upstream_sends(u, ANSWER_OK); /* idle from 0 to 100 ms, as long as the try of the other */
@@ -315,7 +315,7 @@ static void an_idle_connection_whose_time_is_over_is_not_given_to_an_attempt_of_
 }
 static void the_client_leaves_between_a_drained_try_and_the_next(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 1, when: [ try_timeout ] }, deadline: { per_try: 1s }, cancel: { http1: [ drain ] }", "");
+    stage_pair("retry: { backoff: { base: 0s }, retries: 1, when: [ try_timeout ] }, deadline: { per_try: 1s }, cancel: { http1: [ drain ] }", "");
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     at(1 * SECONDS);

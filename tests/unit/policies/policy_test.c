@@ -64,7 +64,7 @@ static void a_policy_takes_from_its_base_what_it_does_not_say(void **state) {
     assert_int_equal(batch->deadline.deflt.ns, 600 * NS_PER_S);
     assert_int_equal(batch->deadline.idle.ns, 7 * NS_PER_S);
     assert_int_equal(batch->retry.retries, 4);
-    assert_true(batch->retry.when == UINT64_C(1) << ENDING_CONNECT_FAILURE);
+    assert_true(batch->retry.when.endings == UINT64_C(1) << ENDING_CONNECT_FAILURE);
     assert_int_equal(policy("default")->deadline.deflt.ns, 5 * NS_PER_S);
     done();
 }
@@ -73,7 +73,7 @@ static void null_gives_the_built_in_value_back(void **state) {
     (void)state;
     given("default: { retry: { retries: 4, budget: 50% } }\na: { extends: default, retry: { retries: null } }\n");
     assert_int_equal(policy("a")->retry.retries, 1);
-    assert_int_equal(policy("a")->retry.budget, 5000);
+    assert_int_equal(policy("a")->retry.budget.ratio, 5000);
     done();
 }
 
@@ -90,8 +90,8 @@ static void chains_are_followed_to_their_end(void **state) {
     given("c: { extends: b, retry: { budget: 30% } }\nb: { extends: a, retry: { buffer: 1KiB } }\na: { retry: { retries: 7 } }\n");
     assert_int_equal(policy("c")->retry.retries, 7);
     assert_int_equal(policy("c")->retry.buffer, 1024);
-    assert_int_equal(policy("c")->retry.budget, 3000);
-    assert_int_equal(policy("b")->retry.budget, 2000);
+    assert_int_equal(policy("c")->retry.budget.ratio, 3000);
+    assert_int_equal(policy("b")->retry.budget.ratio, 2000);
     done();
 }
 

@@ -133,6 +133,21 @@ static void cancels_are_counted_by_ending_and_level(void **state) {
     assert_null(strstr(text, "level=\"\""));
     assert_null(strstr(text, "ending=\"completed\",level=\"native\""));
 }
+static void retries_are_counted_by_the_outcome_before_and_by_what_was_against_them(void **state) {
+    (void)state;
+    metrics_retry(&a, ENDING_CONNECT_FAILURE);
+    metrics_retry(&b, ENDING_CONNECT_FAILURE);
+    metrics_retry(&b, ENDING_NONE);
+    metrics_retry_refused(&a, RETRY_BUDGET);
+    print(2);
+    assert_true(says("curfew_retries_total{outcome=\"connect_failure\"} 2"));
+    assert_true(says("curfew_retries_total{outcome=\"status\"} 1"));
+    assert_true(says("curfew_retries_total{outcome=\"try_timeout\"} 0"));
+    assert_null(strstr(text, "outcome=\"deadline\""));
+    assert_true(says("curfew_retries_refused_total{reason=\"budget\"} 1"));
+    assert_true(says("curfew_retries_refused_total{reason=\"no_time\"} 0"));
+    assert_null(strstr(text, "reason=\"\""));
+}
 static void lateness_is_a_cumulative_histogram_in_seconds(void **state) {
     (void)state;
     metrics_lateness(&a, span_us(500));  /* a bound is part of its bucket */
@@ -221,7 +236,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(counters_of_all_workers_are_summed), T(a_gauge_may_rise_here_and_fall_there), T(requests_are_counted_by_ending),
         T(a_routes_requests_are_counted_by_its_name_or_its_place), T(what_is_observed_and_let_through_is_counted_by_route_where_that_can_be),
-        T(cancels_are_counted_by_ending_and_level), T(lateness_is_a_cumulative_histogram_in_seconds),
+        T(cancels_are_counted_by_ending_and_level), T(retries_are_counted_by_the_outcome_before_and_by_what_was_against_them),
+        T(lateness_is_a_cumulative_histogram_in_seconds),
         T(every_family_is_declared_once_before_its_samples), T(printing_needs_no_lock),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
