@@ -361,18 +361,27 @@ static void what_waited_until_less_is_left_than_it_needs_is_shed(void **state) {
     assert_ended("shed_latency");
     assert_ended("completed");
 }
-/* A further attempt was asked already: it is not "never asked", and has what is left. */
-static void a_second_attempt_is_not_shed_for_what_the_first_one_took(void **state) {
+/* T38. Its request was asked already, so that it is not "never asked": it hears what came of that. */
+static void a_second_attempt_begins_only_where_what_it_needs_is_left(void **state) {
     (void)state;
-    stage((struct given){ .policy = "deadline: { needs: 50ms }, retry: { retries: 1, when: [ upstream_closed ] }" });
+    stage((struct given){ .policy = "deadline: { needs: 50ms }, retry: { retries: 1, when: [ upstream_closed ], backoff: { base: 0s } }" });
     struct sock *c, *u = asked(&c, GET("x-request-timeout: 100ms\r\n"));
-    at(60 * MS);
+    at(40 * MS);
     upstream_finishes(u);
     u = upstream();
-    assert_has(upstream_got(u, "GET / HTTP/1.1\r\n"), "\r\nx-request-timeout: 35ms\r\n");
+    assert_has(upstream_got(u, "GET / HTTP/1.1\r\n"), "\r\nx-request-timeout: 55ms\r\n");
     upstream_sends(u, ANSWER_OK);
     assert_answer(c, 200);
     assert_ended("completed");
+    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
+    got(u);
+    step(60 * MS);
+    upstream_sends(u, "HTTP/1.1 200");
+    upstream_finishes(u);
+    assert_answer(c, 502);
+    assert_nobody_called();
+    assert_ended("upstream_closed");
+    assert_logged("no_retry", "no_time");
 }
 static void what_every_second_answer_takes_is_measured(void **state) {
     (void)state;
@@ -426,7 +435,7 @@ int main(void) {
         SCENE(what_the_queue_cost_is_not_let_through),
         SCENE(less_than_the_route_needs_is_shed_and_no_upstream_sees_it),
         SCENE(what_waited_until_less_is_left_than_it_needs_is_shed),
-        SCENE(a_second_attempt_is_not_shed_for_what_the_first_one_took),
+        SCENE(a_second_attempt_begins_only_where_what_it_needs_is_left),
         SCENE(what_every_second_answer_takes_is_measured),
     };
     return cmocka_run_group_tests_name("modes", tests, NULL, NULL);
