@@ -153,10 +153,18 @@ void http1_end_in(struct session *s, struct leg *g, const struct head *trailers,
         http1_tell_half_close(s, g);
     }
 }
+/* Semantics 4: in a tunnel a TCP reset is what RST_STREAM(CANCEL) is (RFC 8441 5), and its other end hears of it as such. */
+#define HTTP2_CANCEL 0x8u
 static void lost(struct session *s, const struct fault *f) {
     struct leg *g = tail(s)->leg;
     struct fault mine = *f;
-    if (g && !is_down(s)) mine.unprocessed = !g->head_taken;
+    if (g && !is_down(s)) {
+        mine.unprocessed = !g->head_taken;
+        if (f->why == ENDING_UPSTREAM_CLOSED && of(g)->framing == FRAME_TUNNEL && g->in == LEG_BODY) {
+            mine.why = ENDING_UPSTREAM_RESET;
+            mine.wire = HTTP2_CANCEL;
+        }
+    }
     http1_retire(s, NEXT_RESET);
     tail(s)->refusing = s->wants_output = false;
     if (g) http1_leave(s, g, of(g)->closing ? &of(g)->why : &mine);

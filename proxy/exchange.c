@@ -66,9 +66,9 @@ static void on_to_head(struct timer *t, instant now) {
     x->to_head_left = span_ns(0);
     context_end(&x->context, ENDING_DEADLINE, 0);
 }
-/* The default deadline is paused while the request's body still arrives (semantics 2.4). */
+/* The default deadline is paused while the request's body still arrives (semantics 2.4). What follows the head of who asks for a tunnel is none. */
 static void to_head_run(struct exchange *x) {
-    if (span_is_forever(x->to_head_left) || x->answered != ANSWERED_NOT || !x->up.complete) return;
+    if (span_is_forever(x->to_head_left) || x->answered != ANSWERED_NOT || (!x->up.complete && str_is_empty(x->request->protocol))) return;
     x->to_head_due = instant_add(x->w->now, x->to_head_left);
     if (x->verdict.enforce) wheel_arm(&x->w->wheel, &x->to_head, x->to_head_due);
 }
@@ -128,11 +128,11 @@ static void on_idle(struct timer *t, instant now) {
 }
 
 /* ---- answers of our own ------------------------------------------------------------------------------------------------------------------ */
-/* What is left of an upload that nobody wants: read and thrown away where that is cheaper than a new connection. A client that expects a
- * 100 (Continue) may leave its body out (RFC 9110 10.1.1): then what follows cannot be told from it. */
+/* What is left of an upload that nobody wants: read and thrown away where that is cheaper than a new connection; on a multiplexed one a stream costs
+ * nothing. A client that expects a 100 (Continue) may leave its body out (RFC 9110 10.1.1): then what follows cannot be told from it. */
 static bool upload_is_short(const struct exchange *x) {
     const struct head *h = x->request;
-    return h->body == BODY_LENGTH && h->length - x->up_bytes <= DISCARD_MAX && !head_find(h, TOKEN_EXPECT);
+    return !x->leg.session->codec->multiplex && h->body == BODY_LENGTH && h->length - x->up_bytes <= DISCARD_MAX && !head_find(h, TOKEN_EXPECT);
 }
 void exchange_after_feed(struct exchange *x) {
     if (x->up.complete || !x->leg.session) return;
