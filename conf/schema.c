@@ -4,7 +4,7 @@
 #include "conf/print.h"
 #include <inttypes.h>
 
-static void quoted(FILE *to, struct str s) {
+void conf_write_json(FILE *to, struct str s) {
     fputc('"', to);
     for (size_t i = 0; i < s.n; i++) {
         unsigned char b = (unsigned char)s.p[i];
@@ -25,12 +25,12 @@ static bool is_json_literal(const struct conf_node *n) {
 static void node(FILE *to, const struct conf_node *n, bool texts) {
     if (n->kind == CONF_NULL) fputs("null", to);
     else if (n->kind == CONF_SCALAR && !texts && is_json_literal(n)) fprintf(to, "%.*s", STR_ARG(n->text));
-    else if (n->kind == CONF_SCALAR) quoted(to, n->text);
+    else if (n->kind == CONF_SCALAR) conf_write_json(to, n->text);
     if (n->kind != CONF_LIST && n->kind != CONF_MAPPING) return;
     fputc(n->kind == CONF_LIST ? '[' : '{', to);
     for (size_t i = 0; i < n->n; i++) {
         if (i) fputs(", ", to);
-        if (n->kind == CONF_MAPPING) quoted(to, n->keys[i]->text), fputs(": ", to);
+        if (n->kind == CONF_MAPPING) conf_write_json(to, n->keys[i]->text), fputs(": ", to);
         node(to, n->items[i], texts);
     }
     fputc(n->kind == CONF_LIST ? ']' : '}', to);
@@ -144,9 +144,9 @@ static void (*const types[])(FILE *, const struct conf_tables *, const struct co
 /* Besides its type every key may be empty (its default) and hold ${NAME}, whose value no schema knows. */
 static void property(FILE *to, const struct conf_tables *all, const struct conf_field *f) {
     fputs("        ", to);
-    quoted(to, str_of(f->name));
+    conf_write_json(to, str_of(f->name));
     fputs(": { ", to);
-    if (f->help) fputs("\"description\": ", to), quoted(to, str_of(f->help)), fputs(", ", to);
+    if (f->help) fputs("\"description\": ", to), conf_write_json(to, str_of(f->help)), fputs(", ", to);
     fputs("\"anyOf\": [", to);
     types[f->type](to, all, f);
     fputs(", { \"$ref\": \"#/$defs/-other\" }]", to);
@@ -170,7 +170,7 @@ static void table(FILE *to, const struct conf_tables *all, size_t i) {
     fputs(",\n    \"", to);
     print_id(to, all->ids[i]);
     fputs("\": {\n      \"type\": \"object\", \"additionalProperties\": false", to);
-    if (t->help) fputs(",\n      \"description\": ", to), quoted(to, str_of(t->help));
+    if (t->help) fputs(",\n      \"description\": ", to), conf_write_json(to, str_of(t->help));
     required(to, t);
     fputs(",\n      \"properties\": {\n", to);
     struct conf_rows rows = { .table = t };
@@ -188,7 +188,7 @@ void conf_print_schema(FILE *to, const struct conf_table *root) {
     conf_init(&c);
     conf_collect(&all, &c, root);
     fputs("{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n  \"title\": ", to);
-    quoted(to, str_of(root->name));
+    conf_write_json(to, str_of(root->name));
     fputs(",\n  \"$ref\": \"#/$defs/", to);
     print_id(to, all.ids[0]);
     fputs("\",\n  \"$defs\": {\n", to);

@@ -92,6 +92,7 @@ static bool is_stream(const struct deadline_policy *p, const struct deadline_fac
 /* Semantics 2.3 and 2.4: the earliest of the candidates, clamped to max; the parent's, less reserve, caps it. Returns what is left of it. */
 static span decide_total(const struct deadline_policy *p, const struct deadline_facts *f, const struct asked *a, struct deadline_verdict *v) {
     span left = a->left;
+    v->asked = a->source || !instant_is_never(f->parent);
     if (a->source) {
         v->source = a->source;
         v->source_name = a->source->key;
@@ -172,6 +173,15 @@ void deadline_let_through(const struct deadline_policy *p, struct deadline_verdi
     v->client_set = false;
     if (!v->stream) v->to_head = span_min(p->deflt, p->max);
     v->source_name = v->stream ? STR("none") : p->max.ns < p->deflt.ns ? STR("max") : STR("default");
+}
+
+void deadline_inject(const struct deadline_policy *p, instant now, struct deadline_verdict *v) {
+    instant at = instant_add(now, p->deflt);
+    if (p->mode == MODE_DISABLED || instant_is_never(at) || instant_before(v->total, at)) return;
+    v->total = v->fire = at;
+    v->to_head = SPAN_FOREVER;
+    v->advice = INSTANT_NEVER;
+    v->source_name = STR("default");
 }
 
 /* ---- what the upstream is told ---------------------------------------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ struct deadline_policy {
 extern const struct conf_table deadline_table;
 /* The families of the registered rpcs, in a stable order; the key under `write`. FAMILIES_MAX: there is none of that name. */
 size_t deadline_family_index(const char *family);
+const char *deadline_family_name(size_t i); /* NULL at the end */
 /* Looks up the dialect keys; reports unknown ones with their places and the nearest name. Rows are allocated in c->arena. */
 bool deadline_resolve(struct conf *c, struct deadline_policy *p, const struct dialect_set *set);
 
@@ -53,6 +54,7 @@ struct deadline_verdict {
     instant fire;                 /* when our timer ends it: total, less answer_margin where the client set it */
     const struct dialect *source; /* whose candidate total is; NULL: max, streaming.max, the parent, or there is none */
     struct str source_name;       /* of the nearest of total and to_head: the dialect's key, "default", "max", "parent", "streaming.max", "none" */
+    bool asked;                   /* the client, or the parent, named a deadline that counts, whatever came of it */
     bool client_set;              /* total came from the client (or parent): then its leaving near it is client_deadline */
     /* What is ours: runs to the head of the answer, paused while the request's body arrives. FOREVER: none. */
     span to_head;
@@ -73,6 +75,9 @@ void deadline_decide(const struct deadline_policy *p, const struct deadline_fact
 /* max_reject has it let through, whatever was decided. What is left of its deadline still counts: the upstream is told the whole of it, and it ends
  * by it. Where nothing is left the deadline is not believed, and the request runs under the default. */
 void deadline_let_through(const struct deadline_policy *p, struct deadline_verdict *v, instant now);
+/* As if the client had asked for `default`: it is total, for streams, too. Of a verdict where nobody asked; without a default, or in mode disabled,
+ * nothing changes. */
+void deadline_inject(const struct deadline_policy *p, instant now, struct deadline_verdict *v);
 
 /* What is left for an attempt whose head is written at `now`, as deadline_tell wants it: the nearest of total, what remains of to_head (the
  * caller knows when it was paused; FOREVER: none, or the head has come), advice that still has room, and the client's own per_try. */

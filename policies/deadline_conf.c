@@ -49,6 +49,11 @@ size_t deadline_family_index(const char *family) {
     return FAMILIES_MAX;
 }
 
+const char *deadline_family_name(size_t i) {
+    gather_families();
+    return i < nfamilies ? families[i] : NULL;
+}
+
 static const char *write_default(const char *family) {
     for (size_t i = 0; i < sizeof write_defaults / sizeof write_defaults[0]; i++)
         if (strcmp(write_defaults[i].family, family) == 0) return write_defaults[i].dialects;

@@ -2,110 +2,62 @@
 // Which context fields travel. T46: what is not listed under a prefix does not leave the house, nor come in from where it is not believed.
 // T47: the caps hold over all members together, and a member is dropped whole, never cut.
 #include "policies/fields.h"
-#include "policies/check.h"
 #include <assert.h>
 
-static const struct conf_field row_fields[] = {
-    { .name = "max", .type = CONF_SIZE, .offset = offsetof(struct context_field, max), .def = "256", .min = 1, .max = 64 << 10,
-      .help = "bytes that the value may have; a longer one is dropped whole" },
-    { .name = "from", .type = CONF_REFS, .offset = offsetof(struct context_field, from),
-      .help = "listeners on which the field is believed; on others it is removed; left out: everywhere" },
-    { .name = "optional", .type = CONF_BOOL, .offset = offsetof(struct context_field, optional), .def = "false",
-      .help = "dropped before the others where the caps are passed, and under load" },
-    { 0 }
+static const struct { const char *label, *say; } fates[FIELD_FATES] = {
+#define FATE(C, l, s) [FIELD_##C] = { .label = l, .say = s },
+#include "policies/field_fates.def"
+#undef FATE
 };
-static const struct conf_table row_table = { .name = "context field", .size = sizeof(struct context_field), .fields = row_fields,
-    .help = "A field that travels, by its name." };
+const char *field_fate_label(enum field_fate f) { return fates[f].label; }
+const char *field_fate_say(enum field_fate f) { return fates[f].say; }
 
-static const struct conf_field fields_fields[] = {
-    { .name = "prefixes", .type = CONF_REFS, .offset = offsetof(struct fields_policy, prefixes), .max = 32,
-      .help = "of names that start so, only the listed ones pass; other headers pass as in any proxy" },
-    { .name = "fields", .type = CONF_MAP, .offset = offsetof(struct fields_policy, fields), .table = &row_table, .max = 256,
-      .help = "the fields that travel, by name; over gRPC they are metadata, over HTTP headers" },
-    { .name = "max_fields", .type = CONF_INT, .offset = offsetof(struct fields_policy, max_fields), .def = "16", .min = 0, .max = 1000,
-      .help = "how many of the listed fields a request may carry, a repeated one counting as often as it stands" },
-    { .name = "max_bytes", .type = CONF_SIZE, .offset = offsetof(struct fields_policy, max_bytes), .def = "4KiB", .min = 0, .max = 1 << 20,
-      .help = "bytes of their names and values in total; past it whole fields are dropped, optional ones first, the last ones first" },
-    { 0 }
-};
-const struct conf_table fields_table = { .name = "context", .size = sizeof(struct fields_policy), .fields = fields_fields,
-    .help = "Which context fields travel with a request. traceparent, tracestate and baggage pass under their own specifications' limits." };
+/* ---- values --------------------------------------------------------------------------------------------------------------------------------- */
+#define INTEGER_DIGITS 18u /* fits an int64 in every language */
 
-/* ---- resolving -------------------------------------------------------------------------------------------------------------------- */
-
-static const char *listener_word(void *state, size_t i) {
-    const struct conf_map *listeners = state;
-    return i < listeners->n ? listeners->names[i].name.p : NULL;
+static bool is_integer(struct str s) {
+    if (s.n && s.p[0] == '-') s = str_from(s, 1);
+    if (!s.n || s.n > INTEGER_DIGITS || (s.n > 1 && s.p[0] == '0')) return false;
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9') return false;
+    return true;
 }
-
-static bool is_listener(const struct conf_map *listeners, struct str name) {
-    for (size_t i = 0; i < listeners->n; i++)
-        if (str_eq(listeners->names[i].name, name)) return true;
-    return false;
-}
-
-/* Words for conf_nearest end by NUL, which a slice does not promise: copies do. */
-static struct conf_map with_nul(struct conf *c, const struct conf_map *m) {
-    struct conf_map copy = { .n = m->n, .names = arena_alloc(&c->arena, m->n * sizeof *copy.names) };
-    for (size_t i = 0; i < m->n; i++) {
-        copy.names[i] = m->names[i];
-        copy.names[i].name.p = arena_printf(&c->arena, "%.*s%c", STR_ARG(m->names[i].name), 0).p;
+static bool is_uuid(struct str s) {
+    if (s.n != 36) return false;
+    for (size_t i = 0; i < s.n; i++) {
+        char b = s.p[i], lower = (char)(b | 0x20);
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? b != '-' : !((b >= '0' && b <= '9') || (lower >= 'a' && lower <= 'f'))) return false;
     }
-    return copy;
+    return true;
 }
-
-static void resolve_from(struct conf *c, const struct context_field *row, const struct conf_map *listeners) {
-    for (size_t i = 0; i < row->from.n; i++) {
-        const struct conf_ref *r = &row->from.v[i];
-        if (is_listener(listeners, r->name)) continue;
-        struct conf_map words = with_nul(c, listeners);
-        conf_error(c, r->at->pos, check_meant(c, conf_nearest(r->name, listener_word, &words)), "there is no listener %.*s",
-                   STR_ARG(r->name));
+bool field_is_good(const struct context_field *row, struct str value) {
+    bool good = true;
+    switch ((enum field_type)row->type) {
+    case FIELD_STRING: break;
+    case FIELD_INTEGER: good = is_integer(value); break;
+    case FIELD_BOOLEAN: good = str_eq(value, STR("true")) || str_eq(value, STR("false")); break;
+    case FIELD_UUID: good = is_uuid(value); break;
+    case FIELD_TOKEN: good = is_token(value); break;
     }
+    return good && (!row->compiled || pattern_match(row->compiled, value));
 }
 
+/* ---- whose field it is -------------------------------------------------------------------------------------------------------------------------- */
 static bool is_trace(enum token t) { return t == TOKEN_TRACEPARENT || t == TOKEN_TRACESTATE || t == TOKEN_BAGGAGE; }
+static bool is_schema(const struct fields_policy *p, const struct field *f) { return p->schema_version && str_eq(f->name, SCHEMA_FIELD); }
 
-static void resolve_name(struct conf *c, struct fields_policy *p, size_t i) {
-    struct conf_ref *r = &p->fields.names[i];
-    struct str name = check_free_name(c, r->at);
-    if (!name.n) return;
-    r->name = name;
-    p->hashes[i] = name_hash(name);
-    p->filter |= UINT64_C(1) << (p->hashes[i] & 63);
-    if (is_trace(token_of(name, p->hashes[i])))
-        conf_error(c, r->at->pos, "traceparent, tracestate and baggage pass as W3C says, and count against no cap here",
-                   "%.*s is no context field", STR_ARG(name));
-    for (size_t j = 0; j < i; j++)
-        if (str_eq(p->fields.names[j].name, name))
-            conf_error(c, r->at->pos, "names of fields are the same in upper and lower case", "%.*s is listed twice", STR_ARG(name));
-}
-
-bool fields_resolve(struct conf *c, struct fields_policy *p, const struct conf_map *listeners) {
-    size_t before = c->errors;
-    p->hashes = arena_zalloc(&c->arena, p->fields.n * sizeof *p->hashes);
-    p->filter = 0;
-    for (size_t i = 0; i < p->fields.n; i++) {
-        resolve_name(c, p, i);
-        resolve_from(c, CONF_AT(p->fields, struct context_field, i), listeners);
-    }
-    for (size_t i = 0; i < p->prefixes.n; i++) {
-        struct str lower = check_field_name(c, p->prefixes.v[i].at);
-        if (lower.n) p->prefixes.v[i].name = lower;
-    }
-    return c->errors == before;
-}
-
-/* ---- applying --------------------------------------------------------------------------------------------------------------------- */
-
-static const struct context_field *row_for(const struct fields_policy *p, const struct field *f) {
+static const struct field_slot *slot_of(const struct fields_policy *p, const struct field *f) {
     if (!(p->filter >> (f->hash & 63) & 1)) return NULL;
-    for (size_t i = 0; i < p->fields.n; i++)
-        if (p->hashes[i] == f->hash && str_eq(p->fields.names[i].name, f->name)) return CONF_AT(p->fields, const struct context_field, i);
+    for (size_t i = 0; i < p->nslots; i++)
+        if (p->slots[i].hash == f->hash && str_eq(p->slots[i].name, f->name)) return &p->slots[i];
     return NULL;
 }
+static const struct context_field *row_of(const struct fields_policy *p, const struct field_slot *s) {
+    return CONF_AT(p->fields, const struct context_field, s->row);
+}
 
-bool fields_has(const struct fields_policy *p, const struct field *f) { return row_for(p, f) != NULL; }
+bool fields_has(const struct fields_policy *p, const struct field *f) { return slot_of(p, f) || is_schema(p, f); }
 
 static bool is_under_prefix(const struct fields_policy *p, struct str name) {
     for (size_t i = 0; i < p->prefixes.n; i++)
@@ -113,53 +65,109 @@ static bool is_under_prefix(const struct fields_policy *p, struct str name) {
     return false;
 }
 
-static bool is_believed(const struct context_field *row, struct str listener) {
-    if (!row->from.given) return true;
-    for (size_t i = 0; i < row->from.n; i++)
-        if (str_eq(row->from.v[i].name, listener)) return true;
+bool fields_believes(const struct conf_refs *from, struct str listener) {
+    if (!from->given) return true;
+    for (size_t i = 0; i < from->n; i++)
+        if (str_eq(from->v[i].name, listener)) return true;
     return false;
 }
 
-struct total { int64_t fields; uint64_t bytes; };
+/* ---- applying ------------------------------------------------------------------------------------------------------------------------------------ */
+struct pass { /* over one head */
+    const struct fields_policy *p;
+    const struct fields_hop *hop;
+    struct fields_tally *tally;
+    size_t down, up; /* families */
+    int64_t fields;
+    uint64_t bytes;
+};
 
-static void count(struct total *t, const struct field *f, int by) {
-    t->fields += by;
-    if (by > 0) t->bytes += f->name.n + f->value.n;
-    else t->bytes -= f->name.n + f->value.n;
+static void count(struct pass *a, const struct field *f, bool in) {
+    a->fields += in ? 1 : -1;
+    if (in) a->bytes += f->name.n + f->value.n;
+    else a->bytes -= f->name.n + f->value.n;
+}
+static bool is_past(const struct pass *a) { return a->fields > a->p->max_fields || a->bytes > a->p->max_bytes; }
+
+static void tell(struct pass *a, const struct field *f, enum field_fate fate) {
+    a->tally->fates[fate]++;
+    a->tally->removed += fate != FIELD_PASSED;
+    if (a->hop->on_field) a->hop->on_field(a->hop->arg, f, fate);
+}
+static void drop(struct pass *a, struct field *f, enum field_fate why) {
+    tell(a, f, why);
+    field_remove(f);
 }
 
-static bool is_past(const struct fields_policy *p, const struct total *t) { return t->fields > p->max_fields || t->bytes > p->max_bytes; }
-
+static enum field_fate fate_of(const struct pass *a, const struct field_slot *s, const struct field *f) {
+    const struct context_field *row = row_of(a->p, s);
+    if (!(s->families >> a->down & 1)) return FIELD_PROTOCOL;
+    if (!fields_believes(&row->from, a->hop->listener)) return FIELD_UNTRUSTED;
+    if (f->value.n > row->max) return FIELD_TOO_LONG;
+    if (a->hop->load && row->optional) return FIELD_LOAD;
+    return field_is_good(row, f->value) ? FIELD_PASSED : FIELD_MALFORMED;
+}
+/* Is it counted against the caps? A newer schema's fields are, though we do not list them. */
+static bool judge(struct pass *a, struct field *f) {
+    const struct field_slot *s = slot_of(a->p, f);
+    if (!s && !is_under_prefix(a->p, f->name)) return false;
+    enum field_fate fate = s ? fate_of(a, s, f) : a->hop->verdict->unlisted ? FIELD_PASSED : FIELD_UNLISTED;
+    if (fate != FIELD_PASSED) drop(a, f, fate);
+    return fate == FIELD_PASSED;
+}
+static bool is_member(const struct pass *a, const struct field *f, bool optional) {
+    if (field_is_removed(f) || is_trace(f->token)) return false;
+    const struct field_slot *s = slot_of(a->p, f);
+    if (s) return row_of(a->p, s)->optional == optional;
+    return !optional && a->hop->verdict->unlisted && is_under_prefix(a->p, f->name);
+}
 /* Drops members from the last to the first until the caps hold; of the optional ones, or of those that are not. */
-static unsigned drop_past_caps(const struct fields_policy *p, struct head *up, struct total *t, bool optional) {
-    unsigned removed = 0;
-    for (size_t i = up->nfields; i-- > 0 && is_past(p, t);) {
+static void drop_past_caps(struct pass *a, struct head *up, bool optional) {
+    for (size_t i = up->nfields; i-- > 0 && is_past(a);) {
         struct field *f = &up->fields[i];
-        const struct context_field *row = field_is_removed(f) || is_trace(f->token) ? NULL : row_for(p, f);
-        if (!row || row->optional != optional) continue;
-        count(t, f, -1);
-        field_remove(f);
-        removed++;
+        if (!is_member(a, f, optional)) continue;
+        count(a, f, false);
+        drop(a, f, FIELD_CAPS);
     }
-    return removed;
 }
-
-unsigned fields_apply(const struct fields_policy *p, struct head *up, struct str listener, bool load) {
-    if (!p->fields.n && !p->prefixes.n) return 0;
-    unsigned removed = 0;
-    struct total t = { 0 };
+/* What is left is told, and gets the name that the upstream's protocol has for it. */
+static void rename_all(struct pass *a, struct head *up) {
+    for (size_t i = 0; i < up->nfields; i++) {
+        struct field *f = &up->fields[i];
+        if (!is_member(a, f, false) && !is_member(a, f, true)) continue;
+        tell(a, f, FIELD_PASSED);
+        const struct field_slot *s = slot_of(a->p, f);
+        if (!s || s->families >> a->up & 1) continue;
+        f->name = row_of(a->p, s)->wire[a->up];
+        f->hash = row_of(a->p, s)->hash[a->up];
+        f->token = (uint8_t)token_of(f->name, f->hash);
+    }
+}
+static void apply_listed(struct pass *a, struct head *up) {
     for (size_t i = 0; i < up->nfields; i++) {
         struct field *f = &up->fields[i];
         if (field_is_removed(f) || is_trace(f->token)) continue;
-        const struct context_field *row = row_for(p, f);
-        bool drop = row ? !is_believed(row, listener) || f->value.n > row->max || (load && row->optional) : is_under_prefix(p, f->name);
-        if (drop) {
-            field_remove(f);
-            removed++;
-        } else if (row) {
-            count(&t, f, 1);
-        }
+        if (is_schema(a->p, f)) field_remove(f);
+        else if (judge(a, f)) count(a, f, true);
     }
-    removed += drop_past_caps(p, up, &t, true);
-    return removed + drop_past_caps(p, up, &t, false);
+    drop_past_caps(a, up, true);
+    drop_past_caps(a, up, false);
+    rename_all(a, up);
+}
+static void write_schema(int64_t version, struct head *up) {
+    if (version) head_add(up, SCHEMA_FIELD, arena_printf(up->arena, "%lld", (long long)version));
+}
+
+void fields_apply(const struct fields_policy *p, const struct fields_hop *hop, struct head *up, struct fields_tally *tally) {
+    *tally = (struct fields_tally){ 0 };
+    if (p->fields.n || p->prefixes.n || p->schema_version) {
+        struct pass a = { .p = p, .hop = hop, .tally = tally, .down = deadline_family_index(hop->down->family),
+                          .up = deadline_family_index(hop->up->family) };
+        assert(a.down < FAMILIES_MAX && a.up < FAMILIES_MAX);
+        apply_listed(&a, up);
+        write_schema(hop->verdict->version, up);
+    }
+    bool traced = fields_believes(&p->trace.from, hop->listener);
+    trace_apply(&p->trace, traced, &hop->verdict->root, hop->random, up, &tally->trace);
+    tally->baggage = baggage_apply(&p->baggage, fields_believes(&p->baggage.from, hop->listener), up);
 }

@@ -3,7 +3,19 @@
 // every value keeps the place where it stands in the file.
 #include "policies/policy.h"
 #include "policies/check.h"
+#include "policies/context_schema.h"
 #include <assert.h>
+
+/* What two parts say together. */
+static void check_policy(struct conf *c, const struct conf_node *n, void *at) {
+    const struct policy *p = at;
+    const struct conf_node *context = n ? conf_get(n, STR("context")) : NULL, *require = context ? conf_get(context, STR("require")) : NULL;
+    if (!require || p->context.require.deadline == REQUIRE_NONE) return;
+    struct conf_pos place = conf_pos_of(require, "deadline");
+    if (p->deadline.mode == MODE_DISABLED) conf_error(c, place, NULL, "deadline.mode disabled reads no deadline that could be required");
+    else if (p->context.require.deadline == REQUIRE_INJECT && span_is_forever(p->deadline.deflt))
+        conf_error(c, place, NULL, "deadline.default is none: there is nothing to inject");
+}
 
 static const struct conf_field policy_fields[] = {
     { .name = "extends", .type = CONF_REF, .offset = offsetof(struct policy, extends),
@@ -24,7 +36,7 @@ static const struct conf_field policy_fields[] = {
     { 0 }
 };
 const struct conf_table policy_table = { .name = "policy", .size = sizeof(struct policy), .fields = policy_fields,
-    .help = "What a route says about deadlines, cancels, answers, fields and retries. Routes that name no policy have the one called default." };
+    .check = check_policy, .help = "What a route says about deadlines, cancels, answers, fields and retries. Routes that name no policy have the one called default." };
 
 /* ---- extends ---------------------------------------------------------------------------------------------------------------------- */
 
@@ -85,7 +97,8 @@ static const struct conf_node *merged(struct family *f, size_t i) {
 /* ---- loading ---------------------------------------------------------------------------------------------------------------------- */
 
 static bool is_same_diag(const struct conf_diag *a, const struct conf_diag *b) {
-    return a->pos.line == b->pos.line && a->pos.col == b->pos.col && str_eq(a->message, b->message);
+    bool same_file = str_eq(str_of(a->pos.file), str_of(b->pos.file)); /* a context schema's faults are in a file of its own */
+    return same_file && a->pos.line == b->pos.line && a->pos.col == b->pos.col && str_eq(a->message, b->message);
 }
 
 /* A fault in a base is found again in all that extend it; it is one fault. */
@@ -100,10 +113,14 @@ static void drop_repeats(struct conf *c, size_t first, size_t from) {
     c->ndiags = to;
 }
 
-static struct policy *load_one(struct conf *c, const struct conf_node *n, const struct dialect_set *dialects, const struct conf_map *listeners) {
+static struct policy *load_one(struct conf *c, const struct conf_node *n, const struct dialect_set *dialects, const struct conf_map *listeners,
+                               struct context_schemas *schemas) {
     struct policy *p = ARENA_NEW(&c->arena, struct policy);
+    int64_t schema_version;
+    n = context_schema_under(c, schemas, n, &schema_version);
     conf_load(c, n, &policy_table, p); /* names are looked up after a fault, too: one run shows all */
     deadline_resolve(c, &p->deadline, dialects);
+    p->context.schema_version = schema_version;
     fields_resolve(c, &p->context, listeners);
     return p;
 }
@@ -111,6 +128,7 @@ static struct policy *load_one(struct conf *c, const struct conf_node *n, const 
 bool policies_load(struct conf *c, const struct conf_node *n, const struct dialect_set *dialects, const struct conf_map *listeners,
                    struct policies *out) {
     static const struct conf_node none = { .kind = CONF_MAPPING };
+    struct context_schemas schemas = { NULL };
     size_t errors = c->errors, first = c->ndiags;
     if (n && n->kind != CONF_NULL && !check_map(c, n, "policies by name")) n = NULL;
     if (!n || n->kind != CONF_MAPPING) n = &none;
@@ -121,12 +139,12 @@ bool policies_load(struct conf *c, const struct conf_node *n, const struct diale
     struct policy **loaded = arena_zalloc(&c->arena, (n->n + 1) * sizeof *loaded);
     for (size_t i = 0; i < n->n; i++) {
         size_t before = c->ndiags, place = i == deflt ? 0 : at++;
-        loaded[place] = load_one(c, merged(&f, i), dialects, listeners);
+        loaded[place] = load_one(c, merged(&f, i), dialects, listeners, &schemas);
         out->names[place] = n->keys[i]->text;
         drop_repeats(c, first, before);
     }
     if (deflt == n->n) {
-        loaded[0] = load_one(c, NULL, dialects, listeners);
+        loaded[0] = load_one(c, NULL, dialects, listeners, &schemas);
         out->names[0] = STR("default");
     }
     out->v = arena_alloc(&c->arena, out->n * sizeof *out->v);

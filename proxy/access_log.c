@@ -19,9 +19,9 @@ static_assert(ACCESS_LINE_MAX <= PIPE_BUF, "pipe(7): a write of more may be spli
 /* Bytes of each value as written, escapes included. A peer chooses host and path; a log line must not grow with them. */
 enum {
     ROOM_ID = 48, ROOM_LISTENER = 64, ROOM_CLIENT = 112, ROOM_PROTOCOL = 16, ROOM_RPC = 16, ROOM_METHOD = 32, ROOM_HOST = 256, ROOM_PATH = 1536,
-    ROOM_ROUTE = 128, ROOM_UPSTREAM = 64, ROOM_ENDPOINT = 128, ROOM_DETAIL = 200, ROOM_SOURCE = 64,
+    ROOM_ROUTE = 128, ROOM_UPSTREAM = 64, ROOM_ENDPOINT = 128, ROOM_DETAIL = 200, ROOM_SOURCE = 64, ROOM_MISSING = 160,
     ROOM_VALUES = ROOM_ID + ROOM_LISTENER + ROOM_CLIENT + ROOM_PROTOCOL + ROOM_RPC + ROOM_METHOD + ROOM_HOST + ROOM_PATH + ROOM_ROUTE +
-                  ROOM_UPSTREAM + ROOM_ENDPOINT + ROOM_DETAIL + ROOM_SOURCE,
+                  ROOM_UPSTREAM + ROOM_ENDPOINT + ROOM_DETAIL + ROOM_SOURCE + ROOM_MISSING,
     ROOM_REST = 1200 /* keys, quotes and numbers, all at their longest: the test writes such a line */
 };
 static_assert(ROOM_VALUES + ROOM_REST <= ACCESS_LINE_MAX, "a line with everything at its longest fits");
@@ -239,6 +239,7 @@ static char *put_ending(char *at, const struct access_record *r) {
     at = put_word(PUT(at, ",\"ending\":\""), ending_name(r->ending));
     at = put_word(PUT(at, ",\"by\":\""), side_name(ending_rows[r->ending].side));
     at = PUT_Z(at, "detail", r->detail, ROOM_DETAIL);
+    at = PUT_STR(at, "missing", r->missing, ROOM_MISSING);
     if (r->wire) at = PUT_U64(at, "wire", r->wire);
     if (r->cancel_level != LEVEL_NOT_NEEDED) at = put_word(PUT(at, ",\"cancel_level\":\""), cancel_level_name(r->cancel_level));
     if (r->cancel_deferred) at = PUT(at, ",\"cancel_deferred\":true");

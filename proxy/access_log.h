@@ -33,6 +33,7 @@ struct access_record { /* flat; every string is borrowed until access_log_write 
     enum ending would_have;       /* what enforcing would have ended it with; NONE: nothing */
     enum cancel_level would_cancel; /* ... and achieved upstream; NOT_NEEDED: nothing */
     enum ending let_through;      /* what max_reject let through; NONE: nothing */
+    struct str missing;           /* what the context's policy warns of: "deadline x-user-id" */
     uint32_t attempts;            /* 0: the upstream was never asked */
     uint32_t hedges, winner;      /* of them; which one's answer the client got. 0: left out */
     const char *no_retry;         /* why there was not another, though the policy tries such an outcome again: "budget" */

@@ -3,9 +3,11 @@
 #include "proxy/admin.h"
 #include "proxy/listener.h"
 #include "proxy/service.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define TEXT STR("text/plain; charset=utf-8")
+#define JSON STR("application/json")
 static struct admin {
     struct worker loop;
     struct conf conf;
@@ -33,13 +35,53 @@ static bool is_ready(void) {
     }
     return true;
 }
+static void say_health(struct service_call *c) { service_answer(c, 200, TEXT, STR("ok\n")); }
+static void say_ready(struct service_call *c) { service_answer(c, is_ready() ? 200 : 503, TEXT, is_ready() ? STR("ready\n") : STR("draining\n")); }
+
+/* The switch for optional context fields: "auto", and how many workers are under load. */
+static void say_optional(struct service_call *c) {
+    uint64_t loaded = 0;
+    for (size_t i = 0; i < admin.n; i++) loaded += metric_get(&admin.workers[i].metrics, METRIC_LOADED);
+    const char *drop = load_switch_name(load_switch_get());
+    service_answer(c, 200, JSON, arena_printf(&c->arena, "{\"drop\":\"%s\",\"loaded_workers\":%" PRIu64 ",\"workers\":%zu}\n", drop, loaded, admin.n));
+}
+static void set_optional(struct service_call *c) {
+    struct str target = c->request->target, query = str_from(target, str_index(target, '?'));
+    for (unsigned s = 0; s < LOAD_SWITCHES; s++) {
+        const char *name = load_switch_name((enum load_switch)s);
+        if (!str_eq(query, arena_printf(&c->arena, "?drop=%s", name))) continue;
+        load_switch_set((enum load_switch)s);
+        log_info("admin", "optional context fields: drop %s", name);
+        say_optional(c);
+        return;
+    }
+    service_answer(c, 400, TEXT, STR("?drop=on, ?drop=off or ?drop=auto\n"));
+}
+
+static const struct page { const char *path; void (*get)(struct service_call *c); void (*post)(struct service_call *c); } pages[] = {
+    { "/healthz", say_health, NULL },
+    { "/readyz", say_ready, NULL },
+    { "/metrics", say_metrics, NULL },
+    { "/context/optional", say_optional, set_optional },
+};
+#define PAGES (sizeof pages / sizeof *pages)
+static void refuse_method(struct service_call *c, const struct page *p) {
+    struct head *h = service_head(c, 405);
+    head_add(h, STR("allow"), p->post ? STR("GET, HEAD, POST") : STR("GET, HEAD"));
+    service_send(c, h);
+    service_write(c, p->post ? STR("GET and POST only\n") : STR("GET only\n"));
+    service_end(c, NULL);
+}
 static void on_request(struct service_call *c) {
-    struct str path = str_first(c->request->target, str_index(c->request->target, '?'));
-    if (!str_eq(c->request->method, STR("GET")) && !str_eq(c->request->method, STR("HEAD"))) service_answer(c, 405, TEXT, STR("GET only\n"));
-    else if (str_eq(path, STR("/healthz"))) service_answer(c, 200, TEXT, STR("ok\n"));
-    else if (str_eq(path, STR("/readyz"))) service_answer(c, is_ready() ? 200 : 503, TEXT, is_ready() ? STR("ready\n") : STR("draining\n"));
-    else if (str_eq(path, STR("/metrics"))) say_metrics(c);
-    else service_answer(c, 404, TEXT, STR("/healthz /readyz /metrics\n"));
+    struct str path = str_first(c->request->target, str_index(c->request->target, '?')), method = c->request->method;
+    for (size_t i = 0; i < PAGES; i++) {
+        if (!str_eq(path, str_of(pages[i].path))) continue;
+        if (str_eq(method, STR("GET")) || str_eq(method, STR("HEAD"))) pages[i].get(c);
+        else if (pages[i].post && str_eq(method, STR("POST"))) pages[i].post(c);
+        else refuse_method(c, &pages[i]);
+        return;
+    }
+    service_answer(c, 404, TEXT, STR("/healthz /readyz /metrics /context/optional\n"));
 }
 static const struct service admin_service = { .on_request = on_request };
 

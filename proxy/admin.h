@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The admin address: /healthz /readyz /metrics /contexts /config. A thread and a loop of its own, so that it answers while workers are busy; it
+// The admin address: /healthz /readyz /metrics /context/optional. A thread and a loop of its own, so that it answers while workers are busy; it
 // reads counters only, and asks workers by mail for the rest.
 #ifndef CURFEW_PROXY_ADMIN_H
 #define CURFEW_PROXY_ADMIN_H

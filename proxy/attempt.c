@@ -164,8 +164,7 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     if (x->bridge) x->bridge->kind->request_head(x->bridge, up);
     span left = deadline_left(&x->policy->deadline, &x->verdict, x->w->now, exchange_to_head(x));
     int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
-    unsigned removed = fields_apply(&x->policy->context, up, x->listener->name, false); /* before our own fields are written */
-    if (removed) metric_add(&x->w->metrics, METRIC_CONTEXT_FIELDS_REMOVED, removed);
+    exchange_context_apply(x, up); /* before our own fields are written */
     enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, x->verdict.let_through == ENDING_NONE, up, &a->told);
     if (refuse != ENDING_NONE) return refuse;
     if (x->conn) {

@@ -193,6 +193,7 @@ static void take_raw(struct config *config, const struct config_raw *raw) {
     config->routes = raw->routes;
     config->admin = raw->admin;
     config->log = raw->log;
+    config->load = raw->load;
     config->shutdown.drain = raw->shutdown.drain;
 }
 

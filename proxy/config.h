@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "policies/policy.h"
 #include "policies/route.h"
+#include "proxy/load.h"
 #include <stdatomic.h>
 #include <sys/socket.h>
 
@@ -100,6 +101,7 @@ struct config {
     struct conf_array routes;       /* of struct route; upstream_index and use are resolved */
     struct admin_conf *admin;       /* NULL: none */
     struct log_conf log;
+    struct load_conf load;
     struct { span drain; } shutdown;
     bool needs_dates;               /* some dialect in use reads or writes the wall clock */
     const struct config_raw *raw;   /* as the tables filled it: for config_print */

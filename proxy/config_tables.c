@@ -399,6 +399,16 @@ static const struct conf_field log_rows[] = {
 static const struct conf_table log_table = { .name = "log", .size = sizeof(struct log_conf), .fields = log_rows,
     .help = "What is written down." };
 
+static const struct conf_field load_rows[] = {
+    { .name = "inflight", .type = CONF_INT, .offset = offsetof(struct load_conf, inflight), .def = "none", .none = "none", .min = 1, .max = 10000000,
+      .help = "requests under way, shared out among the workers: a worker with more than its share is under load" },
+    { .name = "loop_lag", .type = CONF_DURATION, .offset = offsetof(struct load_conf, loop_lag), .def = "none", .none = "none", .min = NS_PER_MS,
+      .max = HOUR, .help = "a turn of a worker's loop that takes longer: who came as it began has waited for all of it" },
+    END,
+};
+static const struct conf_table load_table = { .name = "load", .size = sizeof(struct load_conf), .fields = load_rows,
+    .help = "When a worker is under load, so that optional context fields are dropped. It is over when all has stayed below 80 % for a second." };
+
 static const struct conf_field shutdown_rows[] = {
     { .name = "drain", .type = CONF_DURATION, .offset = 0, .def = "30s", .max = DAY,
       .help = "how long requests may take to end once the program was told to" },
@@ -452,6 +462,7 @@ static const struct conf_field config_rows[] = {
     { .name = "routes", .type = CONF_STRUCTS, .offset = AT(routes), .table = &route_table, .max = 100000, .help = "first match wins" },
     { .name = "admin", .type = CONF_POINTER, .offset = AT(admin), .table = &admin_table, .help = "the operators' own door" },
     { .name = "log", .type = CONF_STRUCT, .offset = AT(log), .table = &log_table, .help = "what is written down" },
+    { .name = "load", .type = CONF_STRUCT, .offset = AT(load), .table = &load_table, .help = "when optional context fields are dropped" },
     { .name = "shutdown", .type = CONF_STRUCT, .offset = AT(shutdown), .table = &shutdown_table, .help = "how the program ends" },
     END,
 };

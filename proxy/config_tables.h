@@ -13,6 +13,7 @@ struct config_raw { /* config_table's struct */
     struct conf_array routes;
     struct admin_conf *admin;
     struct log_conf log;
+    struct load_conf load;
     struct { span drain; } shutdown;
 };
 #endif

@@ -70,6 +70,7 @@ struct exchange {
     struct route_match match;
     const struct policy *policy;     /* never NULL once decided */
     struct deadline_verdict verdict;
+    struct fields_verdict fields;    /* what the policy says of its context */
     struct upstream *upstream;       /* NULL: answered here */
     struct body up;                  /* the request's body on its way up */
     uint64_t up_sent;                /* of it, by whichever attempt came furthest: what the client has credit for */
@@ -183,6 +184,11 @@ void tries_unasked(struct attempt *a, const struct fault *f); /* it was given a 
 bool tries_answered(struct attempt *a, const struct head *h);
 bool tries_go_on(struct exchange *x); /* an attempt is in play */
 void tries_commit(struct exchange *x); /* the request's body cannot be kept any more: one attempt goes on */
+/* ---- exchange_context.c: the fields, the trace and the baggage of the request ---------------------------------------------------------------- */
+/* After the deadline's verdict, before it is acted on: it may add a refusal, or a deadline. */
+void exchange_context_decide(struct exchange *x);
+/* The head of an attempt, before our own fields are written. */
+void exchange_context_apply(struct exchange *x, struct head *up);
 /* ---- exchange_bridge.c: where the route translates ------------------------------------------------------------------------------------------ */
 /* False: it has failed. x->bridge is set where there is something to translate. */
 bool exchange_bridge_begin(struct exchange *x);

@@ -78,6 +78,7 @@ void exchange_log(struct exchange *x) {
     r.wire = x->context.wire;
     fill_deadline(x, &r);
     fill_modes(x, &r);
+    r.missing = x->fields.missing;
     r.attempts = x->tries;
     r.hedges = x->hedges;
     r.winner = x->hedges ? x->winner : 0;

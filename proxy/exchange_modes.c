@@ -25,6 +25,7 @@ void exchange_judge(struct exchange *x) {
     if (p->needs.percent) f.measured = latency_percentile(&judge_of(x)->latency, p->needs.percent, x->w->now);
     deadline_decide(p, &f, &x->verdict);
     ask_guard(x);
+    exchange_context_decide(x); /* what the context lacks is no matter of time: max_reject does not let it through */
 }
 bool exchange_is_too_late(const struct exchange *x) {
     const struct deadline_verdict *v = &x->verdict;

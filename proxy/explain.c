@@ -51,15 +51,7 @@ static void add_word(char **at, const char *between, const char *word) {
     *at = old && *old ? text("%s%s%s", old, between, word) : text("%s", word);
     free(old);
 }
-static void json_string(FILE *to, const char *s) {
-    fputc('"', to);
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\') fprintf(to, "\\%c", *s);
-        else if ((unsigned char)*s < 0x20) fprintf(to, "\\u%04x", (unsigned)*s);
-        else fputc(*s, to);
-    }
-    fputc('"', to);
-}
+static void json_string(FILE *to, const char *s) { conf_write_json(to, str_of(s)); }
 static void sheet_json(FILE *to, const struct sheet *s, bool first) {
     if (!first) fputs(",", to);
     json_string(to, s->name);
@@ -407,12 +399,25 @@ static void upstream_sheet(struct sheet *s, const struct head *up) {
         row[1] = text("%.*s", STR_ARG(up->fields[i].value));
     }
 }
+static void note_field(void *arg, const struct field *f, enum field_fate fate) {
+    char **row = sheet_row(arg);
+    row[0] = text("%.*s", STR_ARG(f->name));
+    row[1] = text("%s", field_fate_say(fate));
+}
+/* A listener that takes such a peer; the names in `from` are listeners'. */
+static struct str listener_for(const struct config *c, bool trusted) {
+    for (size_t i = 0; i < c->listeners.n; i++)
+        if ((config_listener(c, i)->trust.mode != TRUST_NONE) == trusted) return c->listeners.names[i].name;
+    return c->listeners.n ? c->listeners.names[0].name : (struct str){ 0 };
+}
 /* The same calls in the same order as an exchange makes them. */
-static void follow(FILE *to, const struct config *c, struct arena *a, const struct head *h, bool trusted, bool json) {
-    struct sheet sheets[3];
+static void follow(FILE *to, const struct config *c, struct arena *a, const struct head *h, struct str listener, bool trusted, bool json) {
+    struct sheet sheets[4];
     memset(sheets, 0, sizeof sheets);
     sheets[0] = (struct sheet){ .name = "request", .columns = { "what", "is" } };
-    sheets[1].name = "candidates", sheets[2].name = "upstream sees";
+    sheets[1].name = "candidates", sheets[3].name = "upstream sees";
+    sheets[2] = (struct sheet){ .name = "context", .columns = { "field", "what becomes of it" } };
+    uint64_t random = 1; /* what it makes is an example */
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     int64_t wall = (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
@@ -422,7 +427,7 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
     say(&sheets[0], "rpc", text("%s", rpc->name));
     if (!route_match(c->routes.v, c->routes.n, h, rpc, a, &m, &bad)) {
         say(&sheets[0], "route", text("%s", bad ? "none: the path is malformed (400 client_error)" : "none (404 no_route)"));
-        sheets_out(to, sheets, 3, json);
+        sheets_out(to, sheets, 4, json);
         return;
     }
     const struct policy *p = m.route->use;
@@ -430,6 +435,13 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
     instant now = { NS_PER_S };
     struct deadline_facts f = { .head = h, .rpc = rpc, .dialects = &c->dialects, .trusted = trusted, .now = now, .wall_ns = wall, .parent = INSTANT_NEVER };
     deadline_decide(&p->deadline, &f, &v);
+    if (!listener.n) listener = listener_for(c, trusted);
+    struct fields_verdict fields;
+    struct fields_facts ff = { .head = h, .listener = listener, .trusted = trusted, .rpc = rpc, .deadline = &v, .deadline_policy = &p->deadline,
+                               .now = now, .random = &random, .arena = a };
+    fields_decide(&p->context, &ff, &fields);
+    if (fields.say && v.refuse == ENDING_NONE) v.refuse = ENDING_CLIENT_CONTEXT, v.say = fields.say;
+    say(&sheets[0], "listener", text("%.*s", STR_ARG(listener)));
     say(&sheets[0], "route", name_of(m.route));
     say(&sheets[0], "policy", policy_name(c, m.route));
     say(&sheets[0], "mode", text("%s", mode_name(p->deadline.mode)));
@@ -439,28 +451,35 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
     say(&sheets[0], "by", text("%.*s", STR_ARG(v.source_name)));
     if (v.stream) say(&sheets[0], "stream", text("yes: no default applies"));
     if (v.refuse != ENDING_NONE) say(&sheets[0], "refused", text("%s: %s", ending_name(v.refuse), v.say ? v.say : ""));
+    if (fields.missing.n) say(&sheets[0], "missing", text("%.*s", STR_ARG(fields.missing)));
     candidates_sheet(&sheets[1], p, h, trusted, wall);
     if (v.refuse == ENDING_NONE && upstreams_of(m.route).n) {
         struct head *up = head_clone(h, a);
         span told;
         route_rewrite(&m, a, up);
-        fields_apply(&p->context, up, (struct str){ 0 }, false);
+        struct fields_tally tally;
+        struct fields_hop hop = { .listener = listener, .down = rpc, .up = rpc_towards(m.route, rpc), .verdict = &fields, .random = &random,
+                                  .on_field = note_field, .arg = &sheets[2] };
+        fields_apply(&p->context, &hop, up, &tally);
+        if (tally.trace.restarted) say(&sheets[0], "trace", text("removed: invalid, or not believed on this listener"));
+        if (tally.trace.members) say(&sheets[0], "tracestate", text("loses %u members", tally.trace.members));
+        if (tally.baggage) say(&sheets[0], "baggage", text("loses %u members", tally.baggage));
         enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc_towards(m.route, rpc), deadline_left(&p->deadline, &v, now, v.to_head), wall, true, up, &told);
         if (e != ENDING_NONE) say(&sheets[0], "refused", text("%s: no dialect can say so little", ending_name(e)));
         route_edit_headers(&m.route->headers.request, up);
-        if (e == ENDING_NONE) upstream_sheet(&sheets[2], up);
+        if (e == ENDING_NONE) upstream_sheet(&sheets[3], up);
     }
-    sheets_out(to, sheets, 3, json);
+    sheets_out(to, sheets, 4, json);
 }
-const char *explain_request(FILE *to, const struct config *c, struct str line, const char *const *fields, size_t nfields, bool trusted,
-                            bool json) {
+const char *explain_request(FILE *to, const struct config *c, struct str line, const char *const *fields, size_t nfields, struct str listener,
+                            bool trusted, bool json) {
     struct arena a;
     struct head h;
     arena_init(&a, NULL);
     const char *fault = read_request(&a, line, fields, nfields, &h);
     if (!fault) {
         if (json) fputs("{", to);
-        follow(to, c, &a, &h, trusted, json);
+        follow(to, c, &a, &h, listener, trusted, json);
         fputs(json ? "}\n" : "\n", to);
     }
     arena_clear(&a);

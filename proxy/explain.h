@@ -8,7 +8,8 @@
 
 /* Every route, or the one of that name (empty: every). False: there is none of that name. */
 bool explain_routes(FILE *to, const struct config *c, struct str route, bool json);
-/* One request: "GET /x HTTP/1.1" and its fields ("name: value"), as a trusted peer sends it, or one that is not. NULL; or what is wrong with it. */
-const char *explain_request(FILE *to, const struct config *c, struct str line, const char *const *fields, size_t nfields, bool trusted,
-                            bool json);
+/* One request: "GET /x HTTP/1.1" and its fields ("name: value"), as a trusted peer sends it to that listener, or one that is not; listener empty: the
+ * first that takes such a peer. NULL; or what is wrong with it. */
+const char *explain_request(FILE *to, const struct config *c, struct str line, const char *const *fields, size_t nfields, struct str listener,
+                            bool trusted, bool json);
 #endif

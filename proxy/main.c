@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command line. A command is a row: its name, what it takes, what it does; `curfew help` prints the rows.
+#include "policies/context_schema.h"
 #include "proxy/explain.h"
 #include "proxy/gateway.h"
 #include "proxy/sample.h"
@@ -99,7 +100,7 @@ static int healthcheck(int argc, char **argv) {
 }
 /* explain -c FILE [--route R] [--json], or explain request 'GET /x HTTP/1.1' [-H 'name: value']... */
 struct explain_options {
-    const char *config, *route, *line, *fields[64];
+    const char *config, *route, *listener, *line, *fields[64];
     size_t nfields;
     bool json, trusted, untrusted, request;
 };
@@ -107,13 +108,14 @@ static bool read_explain(int argc, char **argv, struct explain_options *o) {
     static const struct option longs[] = { { "config", required_argument, NULL, 'c' }, { "route", required_argument, NULL, 'r' },
                                            { "header", required_argument, NULL, 'H' }, { "json", no_argument, NULL, 'j' },
                                            { "untrusted", no_argument, NULL, 'u' },    { "trusted", no_argument, NULL, 't' },
-                                           { NULL, 0, NULL, 0 } };
-    *o = (struct explain_options){ .route = "" };
+                                           { "listener", required_argument, NULL, 'l' }, { NULL, 0, NULL, 0 } };
+    *o = (struct explain_options){ .route = "", .listener = "" };
     optind = 1;
-    for (int k; (k = getopt_long(argc, argv, "c:r:H:ju", longs, NULL)) != -1;) {
+    for (int k; (k = getopt_long(argc, argv, "c:r:H:l:ju", longs, NULL)) != -1;) {
         if (k == 'c') o->config = optarg;
         else if (k == 'r') o->route = optarg;
         else if (k == 'H' && o->nfields < 64) o->fields[o->nfields++] = optarg;
+        else if (k == 'l') o->listener = optarg;
         else if (k == 'j') o->json = true;
         else if (k == 'u') o->untrusted = true;
         else if (k == 't') o->trusted = true;
@@ -123,10 +125,17 @@ static bool read_explain(int argc, char **argv, struct explain_options *o) {
     if (o->request && optind + 1 < argc) o->line = argv[optind + 1];
     return o->config && optind + (o->request ? 2 : 0) == argc;
 }
-/* The peer that a request is explained for, where nobody says: one that some listener trusts, if any listener trusts anybody. */
-static bool trusts_somebody(const struct config *c) {
+/* The peer that a request is explained for, where nobody says: one that the listener trusts (none named: some listener), if it trusts anybody. */
+static bool trusts_somebody(const struct config *c, struct str listener) {
     for (size_t i = 0; i < c->listeners.n; i++) {
-        if (config_listener(c, i)->trust.mode != TRUST_NONE) return true;
+        bool meant = !listener.n || str_eq(c->listeners.names[i].name, listener);
+        if (meant && config_listener(c, i)->trust.mode != TRUST_NONE) return true;
+    }
+    return false;
+}
+static bool has_listener(const struct config *c, struct str name) {
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        if (str_eq(c->listeners.names[i].name, name)) return true;
     }
     return false;
 }
@@ -136,8 +145,13 @@ static int explain(int argc, char **argv) {
     struct config *c = config_load(o.config, NULL, 0, NULL, stderr);
     if (!c) return 1;
     int code = 0;
-    if (o.request) {
-        const char *fault = explain_request(stdout, c, str_of(o.line), o.fields, o.nfields, o.trusted || (!o.untrusted && trusts_somebody(c)), o.json);
+    struct str listener = str_of(o.listener);
+    if (listener.n && !has_listener(c, listener)) {
+        fprintf(stderr, "curfew explain: no listener is called \"%s\"\n", o.listener);
+        code = 1;
+    } else if (o.request) {
+        bool trusted = o.trusted || (!o.untrusted && trusts_somebody(c, listener));
+        const char *fault = explain_request(stdout, c, str_of(o.line), o.fields, o.nfields, listener, trusted, o.json);
         if (fault) fprintf(stderr, "curfew explain: %s\n", fault);
         code = fault ? 2 : 0;
     } else if (!explain_routes(stdout, c, str_of(o.route), o.json)) {
@@ -145,6 +159,30 @@ static int explain(int argc, char **argv) {
         code = 1;
     }
     config_unref(c);
+    return code;
+}
+/* context-schema check OLD NEW [--json] */
+static int context_schema(int argc, char **argv) {
+    static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { NULL, 0, NULL, 0 } };
+    bool json = false;
+    optind = 1;
+    for (int k; (k = getopt_long(argc, argv, "j", longs, NULL)) != -1;) {
+        if (k != 'j') return usage("context-schema");
+        json = true;
+    }
+    if (argc - optind != 3 || strcmp(argv[optind], "check") != 0) return usage("context-schema");
+    struct conf c;
+    conf_init(&c);
+    const struct context_schema *was = context_schema_load(&c, argv[optind + 1]), *now = context_schema_load(&c, argv[optind + 2]);
+    conf_report(&c, stderr);
+    int code = 2;
+    if (was && now) {
+        struct schema_changes all;
+        context_schema_compare(&c, was, now, &all);
+        context_schema_print(stdout, was, now, &all, json);
+        code = all.breaking > 0;
+    }
+    conf_free(&c);
     return code;
 }
 static int version(int argc, char **argv) {
@@ -163,7 +201,8 @@ static const struct command commands[] = {
     { "run", "run -c FILE", "runs the gateway; SIGTERM drains, a second one stops; SIGHUP reads certificates again; SIGUSR1 opens the log anew", run },
     { "check", "check -c FILE [--effective]", "checks a configuration: 0, or 1 with every fault and its place; --effective prints all that counts", check },
     { "dialects", "dialects [-c FILE] [--markdown]", "lists the ways in which a deadline is written on the wire", dialects },
-    { "explain", "explain -c FILE [--route R | request LINE -H FIELD [--untrusted]] [--json]", "what each route does with deadlines and endings, or what one request gets", explain },
+    { "explain", "explain -c FILE [--route R | request LINE -H FIELD [--listener L] [--untrusted]] [--json]", "what each route does with deadlines and endings, or what one request gets", explain },
+    { "context-schema", "context-schema check OLD NEW [--json]", "what a new context schema would break: 0 nothing, 1 something, 2 a file is wrong", context_schema },
     { "upstream", "upstream -l ADDRESS", "runs the sample upstream: answers, sleeps, streams and fails as it is asked to", upstream },
     { "reference", "reference", "prints the reference of the configuration, as Markdown", reference },
     { "schema", "schema", "prints the JSON Schema of the configuration, for editors", schema },

@@ -3,6 +3,7 @@
 // counter that is not here, or in metrics.def, does not exist.
 #include "proxy/metrics.h"
 #include "policies/policy.h"
+#include "proxy/load.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -209,6 +210,22 @@ static void print_retries(FILE *to, const struct workers *w) {
     }
 }
 
+static void print_fields(FILE *to, const struct workers *w) {
+    print_family(to, "context_fields_removed_total", "counter", "Context fields that were not passed on, by why; once an attempt");
+    for (unsigned f = FIELD_PASSED + 1; f < FIELD_FATES; f++) {
+        uint64_t sum = sum_at(w, offsetof(struct worker_metrics, fields) + CELL(f));
+        fprintf(to, "curfew_context_fields_removed_total{why=\"%s\"} %" PRIu64 "\n", field_fate_label((enum field_fate)f), sum);
+    }
+}
+
+static void print_switch(FILE *to) {
+    print_family(to, "optional_fields_switch", "gauge", "The operator's switch: on drops optional context fields, off keeps them, auto goes by the load");
+    for (unsigned s = 0; s < LOAD_SWITCHES; s++) {
+        bool set = load_switch_get() == (enum load_switch)s;
+        fprintf(to, "curfew_optional_fields_switch{state=\"%s\"} %d\n", load_switch_name((enum load_switch)s), set);
+    }
+}
+
 static void print_seconds(FILE *to, uint64_t ns) { fprintf(to, "%" PRIu64 ".%09" PRIu64 "\n", ns / (uint64_t)NS_PER_S, ns % (uint64_t)NS_PER_S); }
 
 /* The count is the sum of the buckets that were printed, so that +Inf and _count agree whatever is added meanwhile. */
@@ -240,6 +257,8 @@ void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t
     print_cancels(to, &w);
     print_shed(to, &w);
     print_retries(to, &w);
+    print_fields(to, &w);
+    print_switch(to);
     print_lateness(to, &w);
     print_plain(to, &w);
 }

@@ -6,6 +6,7 @@
 #include "core/ending.h"
 #include "core/instant.h"
 #include "policies/cancel.h"
+#include "policies/fields.h"
 #include "policies/retry.h"
 #include "policies/route.h"
 #include <stdatomic.h>
@@ -34,6 +35,7 @@ struct worker_metrics { /* zeroed memory is a fresh one; aligned, so that no two
     metric_cell cancels[ENDINGS][LEVELS];   /* by ending and level achieved; NOT_NEEDED is not printed */
     metric_cell retries[ENDINGS];           /* by the outcome before; NONE: an answer's status */
     metric_cell retries_refused[RETRY_VERDICTS];
+    metric_cell fields[FIELD_FATES];        /* context fields by what became of them; PASSED is not counted */
     metric_cell lateness[LATENESS_BUCKETS]; /* not cumulative */
     metric_cell lateness_ns;                /* their sum */
     struct route_metrics *routes;           /* owned; NULL: none, as in a worker that is no gateway */
@@ -56,6 +58,7 @@ static inline void metrics_request(struct worker_metrics *m, enum ending why) { 
 static inline void metrics_cancel(struct worker_metrics *m, enum ending why, enum cancel_level l) { metric_cell_add(&m->cancels[why][l], 1); }
 static inline void metrics_retry(struct worker_metrics *m, enum ending outcome) { metric_cell_add(&m->retries[outcome], 1); }
 static inline void metrics_retry_refused(struct worker_metrics *m, enum retry_verdict v) { metric_cell_add(&m->retries_refused[v], 1); }
+static inline void metrics_field(struct worker_metrics *m, enum field_fate f, uint64_t n) { metric_cell_add(&m->fields[f], n); }
 /* How long after a deadline its hooks ran; below zero counts as zero. */
 void metrics_lateness(struct worker_metrics *m, span late);
 

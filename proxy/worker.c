@@ -141,6 +141,7 @@ void worker_init(struct worker *w, const struct os *os, struct config *config, u
     w->mail_end = &w->mail;
     pthread_mutex_init(&w->mail_lock, NULL);
     if (config) begin_routes(w);
+    load_init(w);
     if (os == &os_linux) init_loop(w);
 }
 
@@ -180,6 +181,7 @@ bool worker_turn(struct worker *w) {
         write_touched(w);
     } while (!list_is_empty(&w->contexts.ended) || !list_is_empty(&w->touched) || !list_is_empty(&w->after_feed));
     worker_settle_borrowed(w);
+    load_turned(w);
     if (w->log && access_log_pending(w->log) && !timer_is_armed(&w->log_timer)) {
         wheel_arm(&w->wheel, &w->log_timer, instant_add(w->now, LOG_EVERY));
     }
@@ -268,6 +270,7 @@ void worker_free(struct worker *w) {
     access_log_free(w->log);
     wheel_disarm(&w->wheel, &w->drain_timer);
     wheel_disarm(&w->wheel, &w->log_timer);
+    load_free(w);
     log_at(w->config ? LOG_INFO : LOG_DEBUG, "worker",
            "worker %u stopped: live exchanges %zu timers %zu connections %zu arena bytes %zu chunks %zu", w->index, w->nexchanges, w->wheel.armed,
            w->nconns, w->arenas.out, w->chunks.out);

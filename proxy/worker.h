@@ -6,11 +6,13 @@
 #ifndef CURFEW_PROXY_WORKER_H
 #define CURFEW_PROXY_WORKER_H
 #include "core/arena.h"
+#include "core/random.h"
 #include "policies/latency.h"
 #include "proxy/access_log.h"
 #include "proxy/body.h"
 #include "proxy/config.h"
 #include "proxy/conn.h"
+#include "proxy/load.h"
 #include "proxy/metrics.h"
 #include <pthread.h>
 
@@ -68,8 +70,9 @@ struct worker {
     size_t nclients, max_clients;    /* connections of listeners; max 0: as many as come */
     struct call_rate *call_rates;    /* owned; of the policies whose calls were made */
     unsigned leaks_unsaid; instant leaks_say_at; /* contexts that outlived their deadline: said once a second */
+    struct load load;
     uint32_t drawn;                  /* weighted choices made */
-    uint64_t chance;                 /* core/random.h: jitter is drawn from it */
+    uint64_t chance;                 /* core/random.h: jitter and ids are drawn from it */
     char date[32]; int64_t date_second; /* "Sun, 06 Nov 1994 08:49:37 GMT", made once a second */
 };
 

@@ -62,7 +62,7 @@ struct sock { /* one connection, seen from its other end: the test's */
     unsigned said_turn, closed_turn; /* when it last said something, or closed */
     int64_t closed_at;          /* ns since the scenario began */
 };
-struct given { const char *listener, *upstream, *policy, *routes, *shutdown, *policies; }; /* what stands at those places in the YAML */
+struct given { const char *listener, *upstream, *policy, *routes, *shutdown, *policies, *top; }; /* what stands at those places in the YAML */
 static struct world {
     int64_t now;                /* ns since the scenario began */
     struct worker w;
@@ -75,6 +75,7 @@ static struct world {
     size_t log_at;
     char line[ACCESS_LINE_MAX + 1];
     uint64_t send_errors;
+    int64_t work;               /* how long the clock goes on with each thing that the gateway says: a turn that takes time */
     bool no_idle_check;         /* leave() does not wait for idle connections */
 } world;
 
@@ -118,6 +119,7 @@ static inline ssize_t os_recv(int fd, void *p, size_t n) {
 static inline ssize_t os_send(int fd, const struct iovec *iov, unsigned niov) {
     struct sock *s = sock_of(fd);
     assert_true(niov > 0 && niov <= 1024);
+    world.now += world.work;
     if (!s->opened) return -EAGAIN;
     if (s->half_closed) return -EPIPE;
     if (s->reset_by_us) {
@@ -281,7 +283,7 @@ static inline struct config *config_of(struct given g) {
     fprintf(f, "upstreams:\n  app: { endpoints: 127.0.0.1:9001, %s }\n", g.upstream ? g.upstream : "");
     fprintf(f, "policies:\n  default: { %s }\n%s\n", g.policy ? g.policy : "", g.policies ? g.policies : "");
     fprintf(f, "routes:\n%s\n", g.routes ? g.routes : "  - { match: { path: /* }, upstream: app }");
-    fprintf(f, "shutdown: { drain: %s }\n", g.shutdown ? g.shutdown : "30s");
+    fprintf(f, "shutdown: { drain: %s }\n%s\n", g.shutdown ? g.shutdown : "30s", g.top ? g.top : "");
     fclose(f);
     struct config *c = config_load("stage.yaml", yaml, n, no_env, stderr);
     assert_non_null(c);
@@ -545,7 +547,7 @@ static inline void assert_nothing_left(void) {
                     ending_name(x->context.ending), x->answered, (unsigned long long)body_waiting(&x->down, x->down_offset),
                     x->up.complete ? "complete" : "coming", x->leg.session ? "open" : "closed", list_is_empty(&x->attempts) ? "over" : "open");
     }
-    size_t timers = (size_t)log_pending() + timer_is_armed(&w->drain_timer);
+    size_t timers = (size_t)log_pending() + timer_is_armed(&w->drain_timer) + timer_is_armed(&w->load.over);
     LIST_EACH(&w->conns, c, struct conn, all) {
         timers += timer_is_armed(&c->timer);
         assert_int_equal(c->session.live, 0);

@@ -21,10 +21,17 @@ static void unresolved(const char *yaml, const char *sentence) {
     if (!strstr(report, sentence)) fail_msg("%s", report);
     done();
 }
-static unsigned apply(const char *listener, bool under_load, const char *const *fields) {
+static struct fields_tally tally;
+static struct fields_verdict verdict; /* of the request, where a test has one */
+static unsigned pass(const char *listener, bool under_load, const char *from, const char *to, const char *const *fields) {
+    uint64_t random = 1;
+    struct fields_hop hop = { .listener = str_of(listener), .load = under_load, .down = rpc_by_name(from), .up = rpc_by_name(to), .verdict = &verdict,
+                              .random = &random };
     given_head(&up, "GET", "h", "/", fields);
-    return fields_apply(&policy, &up.head, str_of(listener), under_load);
+    fields_apply(&policy, &hop, &up.head, &tally);
+    return tally.removed;
 }
+static unsigned apply(const char *listener, bool under_load, const char *const *fields) { return pass(listener, under_load, "http", "http", fields); }
 
 #define EXAMPLE                                                                                                                       \
     "prefixes: [ X-Context- ]\nfields:\n  x-context-trace-id: { max: 8 }\n  X-Context-User-Id: { max: 64, from: [ mesh ] }\n"       \
@@ -134,6 +141,287 @@ static void a_policy_without_fields_touches_nothing(void **state) {
     done();
 }
 
+/* ---- what a value may be --------------------------------------------------------------------------------------------------------------- */
+static void take(const char *row, const char *value, bool good) {
+    char yaml[512];
+    snprintf(yaml, sizeof yaml, "fields: { x-a: { %s } }\n", row);
+    given(yaml);
+    if (apply("mesh", false, FIELDS("x-a", value)) != !good) fail_msg("%s: \"%s\" is %s", row, value, good ? "dropped" : "taken");
+    if (!good) assert_int_equal(tally.fates[FIELD_MALFORMED], 1);
+    drop_head(&up);
+    done();
+}
+static void a_value_is_of_its_type(void **state) {
+    (void)state;
+    static const struct { const char *type, *good[4], *bad[12]; } rows[] = {
+        { "integer", { "0", "-12", "999999999999999999" }, { "", "-", "01", "+1", "1.0", "1e3", "1234567890123456789", "0x1", " 1", "-01" } },
+        { "boolean", { "true", "false" }, { "", "True", "1", "yes" } },
+        { "uuid", { "f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6" },
+          { "", "f81d4fae7dec11d0a76500a0c91e6bf6", "f81d4fae-7dec-11d0-a765-00a0c91e6bfg", "{f81d4fae-7dec-11d0-a765-00a0c91e6bf6}",
+            "f81d4fae-7dec-11d0-a765-00a0c91e6bf6a", "f81d4fae-7dec-11d0-a76500a0c91e6bf6--", "f81d4fae-7dec-11d0-a765-00a0c91e6bf" } },
+        { "token", { "a", "GET", "a.b_c~" }, { "", "a b", "a,b", "\"a\"", "\xc3\xa9" } },
+        { "string", { "", "a b, c", "\xc3\xa9" }, { NULL } },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char row[64];
+        snprintf(row, sizeof row, "type: %s", rows[i].type);
+        for (size_t k = 0; rows[i].good[k]; k++) take(row, rows[i].good[k], true);
+        for (size_t k = 0; rows[i].bad[k]; k++) take(row, rows[i].bad[k], false);
+    }
+}
+static void a_value_matches_its_pattern_as_a_whole(void **state) {
+    (void)state;
+    take("pattern: \"[a-z]{2}(-[A-Z]{2})?\"", "en-GB", true);
+    take("pattern: \"[a-z]{2}(-[A-Z]{2})?\"", "en-GB;q=1", false);
+    take("pattern: \"eu|us\"", "eux", false);
+    take("type: integer, pattern: \"[0-9]{2}\"", "-1", false);
+}
+
+/* ---- names by protocol -------------------------------------------------------------------------------------------------------------------- */
+#define NAMED "prefixes: [ x- ]\nfields: { x-user-id: { names: { grpc: User-Id } }, x-tenant: {} }\n"
+static void a_field_is_read_by_the_client_s_name_and_written_by_the_upstream_s(void **state) {
+    (void)state;
+    given(NAMED);
+    assert_int_equal(pass("mesh", false, "http", "http", FIELDS("x-user-id", "u", "x-tenant", "t")), 0);
+    assert_fields(&up.head, "x-user-id: u\nx-tenant: t\n");
+    drop_head(&up);
+    assert_int_equal(pass("mesh", false, "grpc", "grpc", FIELDS("user-id", "u", "x-tenant", "t")), 0);
+    assert_fields(&up.head, "user-id: u\nx-tenant: t\n");
+    drop_head(&up);
+    assert_int_equal(pass("mesh", false, "connect", "grpc", FIELDS("x-user-id", "u", "x-tenant", "t")), 0); /* a route that translates */
+    assert_fields(&up.head, "user-id: u\nx-tenant: t\n");
+    const struct field *f = head_find_name(&up.head, STR("user-id"), NULL);
+    assert_non_null(f); /* by its new hash, too */
+    drop_head(&up);
+    done();
+}
+/* A client of HTTP could else say what only the name of gRPC would carry past the rules. */
+static void under_another_protocol_s_name_a_field_is_removed(void **state) {
+    (void)state;
+    given(NAMED);
+    assert_int_equal(pass("mesh", false, "http", "http", FIELDS("user-id", "forged")), 1);
+    assert_int_equal(tally.fates[FIELD_PROTOCOL], 1);
+    drop_head(&up);
+    assert_int_equal(pass("mesh", false, "connect", "grpc", FIELDS("user-id", "forged", "x-user-id", "u")), 1);
+    assert_fields(&up.head, "user-id: u\n");
+    drop_head(&up);
+    assert_int_equal(pass("mesh", false, "grpc-web", "grpc", FIELDS("x-user-id", "forged", "user-id", "u")), 1);
+    assert_fields(&up.head, "user-id: u\n");
+    drop_head(&up);
+    done();
+}
+static void renamed_fields_count_against_the_caps(void **state) {
+    (void)state;
+    given(NAMED "max_fields: 1\n");
+    assert_int_equal(pass("mesh", false, "connect", "grpc", FIELDS("x-user-id", "u", "x-tenant", "t")), 1);
+    assert_fields(&up.head, "user-id: u\n");
+    drop_head(&up);
+    done();
+}
+
+/* ---- what a request must bring -------------------------------------------------------------------------------------------------------------- */
+static struct deadline_policy deadline_policy;
+static struct deadline_verdict deadline;
+static void decide(const char *listener, bool trusted, const char *const *fields) {
+    static uint64_t random = 1;
+    given_head(&up, "GET", "h", "/", fields);
+    struct fields_facts f = { .head = &up.head, .listener = str_of(listener), .trusted = trusted, .rpc = rpc_by_name("http"), .deadline = &deadline,
+                              .deadline_policy = &deadline_policy, .now = { NS_PER_S }, .random = &random, .arena = &up.arena };
+    fields_decide(&policy, &f, &verdict);
+}
+static void goes_on(const char *missing) {
+    if (verdict.say) fail_msg("%s", verdict.say);
+    assert_str(verdict.missing, missing);
+    drop_head(&up);
+}
+static void is_refused(const char *say) {
+    assert_non_null(verdict.say);
+    assert_string_equal(verdict.say, say);
+    drop_head(&up);
+}
+static int forget(void **state) {
+    (void)state;
+    verdict = (struct fields_verdict){ 0 };
+    deadline = (struct deadline_verdict){ .total = INSTANT_NEVER, .fire = INSTANT_NEVER, .advice = INSTANT_NEVER, .to_head = SPAN_FOREVER, .enforce = true };
+    deadline_policy = (struct deadline_policy){ .mode = MODE_ENFORCE, .deflt = span_s(15) };
+    return 0;
+}
+static void a_required_field_must_be_there_and_well_and_believed(void **state) {
+    (void)state;
+    given("fields: { x-a: { required: reject, type: integer, from: [ mesh ] } }\n");
+    decide("mesh", true, FIELDS("x-a", "1"));
+    goes_on("");
+    decide("mesh", true, FIELDS("x-a", "one", "x-a", "1")); /* one of them is */
+    goes_on("");
+    decide("mesh", true, FIELDS("accept", "x"));
+    is_refused("the request has no field x-a, which is required");
+    decide("mesh", true, FIELDS("x-a", "one"));
+    is_refused("the request has no field x-a, which is required");
+    decide("edge", true, FIELDS("x-a", "1"));
+    is_refused("the request has no field x-a, which is required");
+    done();
+}
+static void what_is_only_warned_of_is_named(void **state) {
+    (void)state;
+    given("fields: { x-a: { required: warn }, x-b: { required: warn }, x-c: {} }\nrequire: { deadline: warn, trace: warn }\n");
+    decide("mesh", true, FIELDS("x-b", "1"));
+    assert_int_equal(verdict.nmissing, 3);
+    goes_on("deadline trace x-a");
+    done();
+}
+static void a_malformed_value_is_refused_where_the_row_says_so(void **state) {
+    (void)state;
+    given("fields: { x-a: { malformed: reject, type: uuid }, x-b: { malformed: reject, max: 2 }, x-c: { malformed: reject, pattern: a+ } }\n");
+    decide("mesh", true, FIELDS("x-c", "aa"));
+    goes_on("");
+    decide("mesh", true, FIELDS("x-a", "secret"));
+    is_refused("the field x-a is malformed: it is no UUID");
+    decide("mesh", true, FIELDS("x-b", "abc"));
+    is_refused("the field x-b is malformed: it is longer than its max");
+    decide("mesh", true, FIELDS("x-c", "aa", "x-c", "b"));
+    is_refused("the field x-c is malformed: it does not match its pattern");
+    done();
+}
+static void a_deadline_may_be_required(void **state) {
+    (void)state;
+    given("require: { deadline: reject }\n");
+    deadline.asked = true;
+    decide("mesh", true, FIELDS("a", "b"));
+    goes_on("");
+    deadline.asked = false;
+    decide("mesh", true, FIELDS("a", "b"));
+    is_refused("the request has no deadline, and one is required");
+    assert_int_equal(deadline.would_refuse, ENDING_CLIENT_CONTEXT);
+    deadline.enforce = false; /* mode observe: it is counted, and nothing is done */
+    decide("mesh", true, FIELDS("a", "b"));
+    goes_on("");
+    done();
+}
+static void or_injected_as_if_it_had_been_asked_for(void **state) {
+    (void)state;
+    given("require: { deadline: inject }\n");
+    deadline.stream = true;
+    deadline.to_head = span_s(15);
+    decide("mesh", true, FIELDS("a", "b"));
+    goes_on("");
+    assert_true(deadline.total.ns == 16 * NS_PER_S && deadline.fire.ns == 16 * NS_PER_S);
+    assert_true(span_is_forever(deadline.to_head));
+    assert_str(deadline.source_name, "default");
+    assert_false(deadline.client_set);
+    deadline.asked = true;
+    deadline.total = INSTANT_NEVER;
+    decide("mesh", true, FIELDS("a", "b"));
+    assert_true(instant_is_never(deadline.total));
+    drop_head(&up);
+    done();
+}
+#define TRACEPARENT "00-12345678901234567890123456789012-1234567890123456-01"
+static void a_trace_may_be_required_or_injected(void **state) {
+    (void)state;
+    given("require: { trace: reject }\ntrace: { from: [ mesh ] }\n");
+    decide("mesh", true, FIELDS("traceparent", TRACEPARENT));
+    goes_on("");
+    decide("edge", true, FIELDS("traceparent", TRACEPARENT));
+    is_refused("the request has no valid traceparent, and one is required");
+    decide("mesh", true, FIELDS("traceparent", "00-0-0-0"));
+    is_refused("the request has no valid traceparent, and one is required");
+    done();
+    given("require: { trace: inject }\n");
+    decide("mesh", true, FIELDS("traceparent", TRACEPARENT));
+    assert_false(verdict.root.made);
+    goes_on("");
+    decide("mesh", true, FIELDS("tracestate", "foo=1"));
+    assert_true(verdict.root.made);
+    goes_on("");
+    apply("mesh", false, FIELDS("tracestate", "foo=1"));
+    assert_non_null(head_find(&up.head, TOKEN_TRACEPARENT));
+    assert_null(head_find(&up.head, TOKEN_TRACESTATE));
+    drop_head(&up);
+    done();
+}
+
+/* ---- the schema's version ------------------------------------------------------------------------------------------------------------------- */
+static void given_schema(int64_t version, const char *yaml) {
+    bool ok = conf_load(&load, given_yaml(yaml), &fields_table, &policy);
+    policy.schema_version = version;
+    ok = fields_resolve(&load, &policy, &listeners) && ok;
+    take_report();
+    if (!ok) fail_msg("%s", report);
+}
+#define SCHEMA "prefixes: [ x- ]\nfields: { x-a: {}, x-new: { required: reject, since: 3 } }\n"
+static void the_upstream_is_told_our_version_and_no_other(void **state) {
+    (void)state;
+    given_schema(3, SCHEMA);
+    decide("mesh", true, FIELDS("x-context-schema", "2", "x-a", "1", "x-other", "1"));
+    assert_int_equal(verdict.version, 3);
+    goes_on("");
+    assert_int_equal(apply("mesh", false, FIELDS("x-context-schema", "2", "x-a", "1", "x-other", "1")), 1);
+    assert_fields(&up.head, "x-a: 1\nx-context-schema: 3\n");
+    drop_head(&up);
+    done();
+}
+static void what_came_later_is_not_required_of_who_says_an_older_version(void **state) {
+    (void)state;
+    given_schema(3, SCHEMA);
+    decide("mesh", true, FIELDS("x-context-schema", "3"));
+    is_refused("the request has no field x-new, which is required");
+    decide("mesh", true, FIELDS("x-a", "1")); /* says nothing: it is held to today's */
+    is_refused("the request has no field x-new, which is required");
+    done();
+}
+static void a_newer_version_is_handled_by_rule(void **state) {
+    (void)state;
+    const char *const *newer = FIELDS("x-context-schema", "4", "x-new", "1", "x-other", "1");
+    given_schema(3, SCHEMA);
+    decide("mesh", true, newer);
+    assert_true(verdict.schema_newer);
+    goes_on("");
+    assert_int_equal(apply("mesh", false, newer), 1);
+    assert_fields(&up.head, "x-new: 1\nx-context-schema: 3\n");
+    drop_head(&up);
+    done();
+    given_schema(3, SCHEMA "newer: pass\nmax_fields: 2\n");
+    decide("mesh", true, newer);
+    goes_on("");
+    assert_int_equal(apply("mesh", false, FIELDS("x-context-schema", "4", "x-new", "1", "x-other", "1", "x-more", "1")), 1);
+    assert_fields(&up.head, "x-new: 1\nx-other: 1\nx-context-schema: 4\n"); /* within the caps */
+    drop_head(&up);
+    decide("mesh", false, newer); /* a stranger cannot carry in what no row allows */
+    goes_on("");
+    assert_int_equal(apply("mesh", false, newer), 1);
+    assert_fields(&up.head, "x-new: 1\nx-context-schema: 3\n");
+    drop_head(&up);
+    done();
+    given_schema(3, SCHEMA "newer: reject\n");
+    decide("mesh", true, newer);
+    is_refused("the request's x-context-schema, 4, is newer than 3, which is known here");
+    done();
+}
+static void a_malformed_version_counts_as_none(void **state) {
+    (void)state;
+    static const char *const bad[] = { "", "0", "04", "-4", "4.0", "1234567890", "four" };
+    given_schema(3, "fields: { x-a: {} }\nnewer: reject\n");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        decide("mesh", true, FIELDS("x-context-schema", bad[i]));
+        assert_true(verdict.schema_malformed);
+        goes_on("");
+    }
+    decide("mesh", true, FIELDS("x-context-schema", "4", "x-context-schema", "3"));
+    assert_true(verdict.schema_malformed);
+    goes_on("");
+    done();
+}
+static void without_a_schema_its_header_is_one_as_any(void **state) {
+    (void)state;
+    given("fields: { x-a: { required: warn } }\n");
+    decide("mesh", true, FIELDS("x-context-schema", "4", "x-a", "1"));
+    goes_on("");
+    assert_int_equal(apply("mesh", false, FIELDS("x-context-schema", "4", "x-a", "1")), 0);
+    assert_fields(&up.head, "x-context-schema: 4\nx-a: 1\n");
+    drop_head(&up);
+    done();
+}
+
 static void names_are_checked_where_they_stand(void **state) {
     (void)state;
     unresolved("fields: { \"x a\": {} }\n", "no name of a header field");
@@ -142,21 +430,46 @@ static void names_are_checked_where_they_stand(void **state) {
     unresolved("fields: { connection: {} }\n", "not the configuration's to touch");
     unresolved("prefixes: [ \"\" ]\n", "no name of a header field");
     unresolved("fields: { x-a: { from: [ mash ] } }\n", "did you mean \"mesh\"?");
+    unresolved("trace: { from: [ mash ] }\n", "did you mean \"mesh\"?");
+    unresolved("fields: { x-context-schema: {} }\n", "is no context field");
+    unresolved("fields: { x-a: { names: { grpc: te } } }\n", "not the configuration's to touch");
+    unresolved("fields: { x-a: { names: { grpc: x-b } }, X-B: {} }\n", "x-b is listed twice");
+    unresolved("fields: { x-a: { names: { grpcc: x-b } } }\n", "did you mean \"grpc\"?");
+    unresolved("fields: { x-a: { pattern: \"a(b\" } }\n", "y:1:27: error: pattern: a ( without its )\n  hint: at its character 4");
+    unresolved("fields: { x-a: { pattern: \"a+\", max: 4KiB } }\n", "at most 1KiB");
+    unresolved("fields: { x-a: { optional: true, required: warn } }\n", "cannot be optional");
+    unresolved("fields: { x-a: { since: 2 } }\n", "there is no schema here");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(of_a_prefix_only_listed_names_pass),
-        cmocka_unit_test(a_field_is_believed_on_its_listeners_only),
-        cmocka_unit_test(from_nobody_is_believed_nowhere),
-        cmocka_unit_test(a_value_over_its_cap_is_dropped_whole),
-        cmocka_unit_test(optional_fields_are_dropped_under_load),
-        cmocka_unit_test(past_the_count_optional_fields_go_first_and_the_last_ones_first),
-        cmocka_unit_test(past_the_bytes_in_total_whole_fields_are_dropped),
-        cmocka_unit_test(fields_that_are_not_believed_count_against_no_cap),
-        cmocka_unit_test(trace_headers_pass_under_their_own_limits),
-        cmocka_unit_test(a_policy_without_fields_touches_nothing),
-        cmocka_unit_test(names_are_checked_where_they_stand),
+        cmocka_unit_test_setup(of_a_prefix_only_listed_names_pass, forget),
+        cmocka_unit_test_setup(a_field_is_believed_on_its_listeners_only, forget),
+        cmocka_unit_test_setup(from_nobody_is_believed_nowhere, forget),
+        cmocka_unit_test_setup(a_value_over_its_cap_is_dropped_whole, forget),
+        cmocka_unit_test_setup(optional_fields_are_dropped_under_load, forget),
+        cmocka_unit_test_setup(past_the_count_optional_fields_go_first_and_the_last_ones_first, forget),
+        cmocka_unit_test_setup(past_the_bytes_in_total_whole_fields_are_dropped, forget),
+        cmocka_unit_test_setup(fields_that_are_not_believed_count_against_no_cap, forget),
+        cmocka_unit_test_setup(trace_headers_pass_under_their_own_limits, forget),
+        cmocka_unit_test_setup(a_policy_without_fields_touches_nothing, forget),
+        cmocka_unit_test_setup(a_value_is_of_its_type, forget),
+        cmocka_unit_test_setup(a_value_matches_its_pattern_as_a_whole, forget),
+        cmocka_unit_test_setup(a_field_is_read_by_the_client_s_name_and_written_by_the_upstream_s, forget),
+        cmocka_unit_test_setup(under_another_protocol_s_name_a_field_is_removed, forget),
+        cmocka_unit_test_setup(renamed_fields_count_against_the_caps, forget),
+        cmocka_unit_test_setup(a_required_field_must_be_there_and_well_and_believed, forget),
+        cmocka_unit_test_setup(what_is_only_warned_of_is_named, forget),
+        cmocka_unit_test_setup(a_malformed_value_is_refused_where_the_row_says_so, forget),
+        cmocka_unit_test_setup(a_deadline_may_be_required, forget),
+        cmocka_unit_test_setup(or_injected_as_if_it_had_been_asked_for, forget),
+        cmocka_unit_test_setup(a_trace_may_be_required_or_injected, forget),
+        cmocka_unit_test_setup(the_upstream_is_told_our_version_and_no_other, forget),
+        cmocka_unit_test_setup(what_came_later_is_not_required_of_who_says_an_older_version, forget),
+        cmocka_unit_test_setup(a_newer_version_is_handled_by_rule, forget),
+        cmocka_unit_test_setup(a_malformed_version_counts_as_none, forget),
+        cmocka_unit_test_setup(without_a_schema_its_header_is_one_as_any, forget),
+        cmocka_unit_test_setup(names_are_checked_where_they_stand, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
