@@ -226,6 +226,7 @@ static void all_attempts_of_a_request_belong_to_one_trace(void **state) {
     assert_has(got(u), "\r\ntracestate: curfew=");
     upstream_sends(u, "HTTP/1.1 200");
     upstream_finishes(u);
+    step(1 * SECONDS); /* its back-off */
     struct sock *v = upstream();
     struct str second = traceparent_of(unseen(v));
     assert_memory_equal(second.p, first, 36); /* the same trace-id */
