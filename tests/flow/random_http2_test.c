@@ -20,7 +20,7 @@ static bool chance(size_t one_in) { return below(one_in) == 0; }
 
 static struct h2 *clients[PEERS], *upstreams[PEERS * 8];
 static size_t nupstreams;
-static uint64_t seen[ENDINGS];
+static uint64_t seen[ENDINGS], hedges, wins, again; /* again: after a status */
 static const size_t sizes[] = { 0, 1, 100, 20000, 100000, NO_BODY };
 static const uint32_t codes[] = { NGHTTP2_CANCEL, NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM };
 
@@ -124,7 +124,8 @@ static void event(void) {
 static void play(void) {
     static const char *const upstream_keys[] = { "", "reset_budget: { burst: 2, rate: 5/s }", "max_requests: 3", "max_connections: 1, max_pending: 3" };
     static const char *const policies[] = { "", "cancel: { http2: [ drain ] }", "cancel: { http2: [ none ] }", "cancel: { client_gone: ignore }",
-                                            "deadline: { per_try: 30ms }, retry: { retries: 2, when: [ try_timeout, refused_stream, upstream_reset ] }" };
+                                            "deadline: { per_try: 30ms }, retry: { retries: 2, when: [ try_timeout, refused_stream, upstream_reset ] }",
+                                            "retry: { retries: 3, when: [ 413, refused_stream, upstream_reset ], methods: [ GET, POST ], hedge: { after: 10ms, max: 2 }, buffer: 4KiB }" };
     static char keys[128];
     snprintf(keys, sizeof keys, "protocol: http2, %s", PICK(upstream_keys));
     stage((struct given){ .upstream = keys, .policy = PICK(policies), .listener = chance(2) ? "timeouts: { body: 1s, write: 1s, idle: 2s }" : "", .shutdown = "2s" });
@@ -135,6 +136,7 @@ static void play(void) {
     assert_nothing_left();
     assert_int_equal(world.w.nconns, 0);
     for (unsigned e = 0; e < ENDINGS; e++) seen[e] += ended((enum ending)e);
+    hedges += count(METRIC_HEDGES), wins += count(METRIC_HEDGES_WON), again += atomic_load(&world.w.metrics.retries[ENDING_NONE]);
     for (size_t i = 0; i < PEERS; i++) {
         if (clients[i]) h2_read(clients[i]), check_client(clients[i]);
         drop(&clients[i]);
@@ -156,7 +158,9 @@ static void streams_in_any_order_leave_nothing_and_mix_nothing_up(void **state) 
     for (unsigned e = 1; e < ENDINGS; e++) {
         if (seen[e]) fprintf(stderr, "%8llu %s\n", (unsigned long long)seen[e], ending_name((enum ending)e));
     }
+    fprintf(stderr, "%8llu hedges, %llu of them won, %llu retries after a status\n", (unsigned long long)hedges, (unsigned long long)wins, (unsigned long long)again);
     if (from) return;
+    assert_true(hedges > 0 && wins > 0 && wins < hedges && again > 0);
     static const enum ending expected[] = { ENDING_COMPLETED, ENDING_CLIENT_RESET, ENDING_DEADLINE, ENDING_UPSTREAM_RESET, ENDING_UPSTREAM_CLOSED, ENDING_SHED_EXPIRED };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) assert_true(seen[expected[i]] > 0); /* it does play them */
 }

@@ -32,7 +32,7 @@ struct actor { /* a client or an upstream: what it still wants to say, and for u
 static struct actor clients[ACTORS_MAX], upstreams[ACTORS_MAX * 4];
 static size_t nclients, nupstreams;
 static unsigned next_token;
-static uint64_t seen[ENDINGS];
+static uint64_t seen[ENDINGS], hedges, wins, again; /* again: after a status */
 
 static void actor_free(struct actor *a) { free(a->say); }
 static void wants_to_say(struct actor *a, const char *text, size_t body) {
@@ -98,8 +98,8 @@ static void wants_to_answer(struct actor *a, unsigned token) {
     }
     switch (below(7)) {
     case 0: case 1: case 2:
-        snprintf(text, sizeof text, "HTTP/1.1 %d X\r\nx-token: %u\r\ncontent-length: %zu\r\n%s\r\n", chance(4) ? 413 : 200, token, body,
-                 chance(6) ? "connection: close\r\n" : "");
+        snprintf(text, sizeof text, "HTTP/1.1 %d X\r\nx-token: %u\r\ncontent-length: %zu\r\n%s%s\r\n", chance(4) ? 413 : 200, token, body,
+                 chance(6) ? "connection: close\r\n" : "", chance(6) ? "retry-after: 1\r\n" : "");
         wants_to_say(a, text, body);
         break;
     case 3: case 4:
@@ -134,6 +134,10 @@ static void open_stage(void) {
         "cancel: { client_gone: ignore }", "cancel: { client_gone: drain }",
         "deadline: { per_try: 50ms }, retry: { retries: 3, when: [ try_timeout, upstream_closed, connect_failure ] }",
         "deadline: { default: 200ms, idle: 300ms, streaming: { idle: 400ms } }", "deadline: { mode: observe }", "deadline: { mode: forward }",
+        "retry: { retries: 3, when: [ 413, 503, upstream_closed, connect_failure ], methods: [ GET, POST, PUT ], backoff: { base: 20ms } }, deadline: { default: 2s }",
+        "retry: { retries: 2, when: [ 413, upstream_closed, try_timeout, connect_failure ], methods: [ GET, POST, PUT ], hedge: { after: 20ms, max: 3 } }, deadline: { per_try: 100ms, default: 1s }",
+        "retry: { hedge: { after: 5ms, max: 2 }, methods: [ GET, POST, PUT ], buffer: 2KiB, budget: { ratio: 10%, floor: 2 } }, cancel: { http1: [ drain ], drain_limit: { time: 1s, bytes: 10KiB } }",
+        "retry: { hedge: { after: 5ms, max: 2 }, methods: [ GET, POST, PUT ], when: [ 413 ], retries: 0 }, cancel: { client_gone: ignore }",
         "retry: { retries: 2, buffer: 1KiB, when: [ upstream_closed, connect_failure, connect_timeout ] }, cancel: { http1: [ drain ] }",
     };
     static const char *const upstream_keys[] = {
@@ -253,6 +257,7 @@ static void finish_round(void) {
     for (size_t i = 0; i < nupstreams; i++) actor_free(&upstreams[i]);
     nclients = nupstreams = 0;
     for (unsigned e = 0; e < ENDINGS; e++) seen[e] += ended((enum ending)e);
+    hedges += count(METRIC_HEDGES), wins += count(METRIC_HEDGES_WON), again += atomic_load(&world.w.metrics.retries[ENDING_NONE]);
     assert_int_equal(world.w.nconns, 0);
     unstage();
 }
@@ -275,7 +280,9 @@ static void anything_at_any_time_leaves_nothing_and_mixes_nothing_up(void **stat
     for (unsigned e = 1; e < ENDINGS; e++) {
         if (seen[e]) fprintf(stderr, "%8llu %s\n", (unsigned long long)seen[e], ending_name((enum ending)e));
     }
+    fprintf(stderr, "%8llu hedges, %llu of them won, %llu retries after a status\n", (unsigned long long)hedges, (unsigned long long)wins, (unsigned long long)again);
     if (from) return;
+    assert_true(hedges > 0 && wins > 0 && wins < hedges && again > 0);
     static const enum ending expected[] = { ENDING_COMPLETED, ENDING_CLIENT_RESET, ENDING_CLIENT_CLOSED, ENDING_DEADLINE, ENDING_UPSTREAM_CLOSED,
                                             ENDING_CONNECT_FAILURE, ENDING_SHED_EXPIRED, ENDING_SHED_LOAD, ENDING_CLIENT_CONTEXT, ENDING_UPSTREAM_ERROR,
                                             ENDING_OPERATOR_CANCELLED, ENDING_CLIENT_ERROR };
