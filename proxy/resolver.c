@@ -56,6 +56,8 @@ struct resolver_watch {
     span backoff;                 /* the next one */
 };
 struct resolver {
+    const char *nameserver;       /* borrowed; NULL: /etc/resolv.conf */
+    struct event *renewal;        /* owned */
     struct event_base *base;      /* borrowed */
     struct evdns_base *dns;       /* owned */
     struct list watches;
@@ -368,6 +370,11 @@ void resolver_unwatch(struct resolver_watch *w) {
 }
 
 /* ---- the resolver ---------------------------------------------------------------------------------------------------------------------- */
+/* evdns asks a name server that failed for google.com until it answers, from ten seconds after its failure on: nobody who runs a proxy expects that of it. It
+ * cannot be told otherwise, but to wait an hour, which is never: long before, all are taken for good again, as evdns does by itself with the last one. */
+#define PROBE_AFTER "3600"
+static void never_probe(struct evdns_base *dns) { evdns_base_set_option(dns, "initial-probe-timeout:", PROBE_AFTER); }
+
 static void set_timeout(struct evdns_base *dns, span s) {
     char text[32];
     snprintf(text, sizeof text, "%.3f", (double)s.ns / (double)NS_PER_S);
@@ -392,6 +399,22 @@ static const char *add_nameservers(struct evdns_base *dns, const char *nameserve
     return NULL;
 }
 
+/* What is under way is asked again. */
+static void on_renewal(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    struct resolver *r = arg;
+    evdns_base_clear_nameservers_and_suspend(r->dns);
+    const char *say = add_nameservers(r->dns, r->nameserver);
+    if (say) log_warn("resolver", "%s", say);
+    evdns_base_resume(r->dns);
+}
+static struct event *renew_every(struct resolver *r, span s) {
+    struct timeval often = { (time_t)(s.ns / NS_PER_S), (suseconds_t)(s.ns % NS_PER_S / NS_PER_US) };
+    struct event *e = event_new(r->base, -1, EV_PERSIST, on_renewal, r);
+    event_add(e, &often);
+    return e;
+}
+
 static span or_else(span s, span otherwise) { return s.ns ? s : otherwise; }
 
 struct resolver *resolver_new(struct event_base *base, const struct resolver_options *options, const char **say) {
@@ -405,12 +428,15 @@ struct resolver *resolver_new(struct event_base *base, const struct resolver_opt
         if (dns) evdns_base_free(dns, 0);
         return NULL;
     }
+    never_probe(dns);
     if (o->timeout.ns) set_timeout(dns, o->timeout);
     if (o->attempts) set_attempts(dns, o->attempts);
     struct resolver *r = mem_zalloc(sizeof *r);
     *r = (struct resolver){ .base = base, .dns = dns, .ttl_min = or_else(o->ttl_min, span_s(1)), .ttl_max = or_else(o->ttl_max, span_s(3600)),
                             .retry_min = or_else(o->retry_min, span_s(1)), .retry_max = or_else(o->retry_max, span_s(30)) };
     list_init(&r->watches);
+    r->nameserver = o->nameserver;
+    r->renewal = renew_every(r, or_else(o->renew, span_s(60)));
     const char *hosts = o->hosts ? o->hosts : "/etc/hosts";
     if (*hosts) {
         r->hosts_path = mem_zalloc(strlen(hosts) + 1);
@@ -425,6 +451,7 @@ void resolver_free(struct resolver *r) {
         assert(!w->telling);
         resolver_unwatch(w);
     }
+    event_free(r->renewal);
     evdns_base_free(r->dns, 1); /* 1: calls back for what is under way, which frees the queries */
     free(r->hosts_path);
     free(r->hosts);

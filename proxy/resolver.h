@@ -20,6 +20,7 @@ struct resolver_options { /* zeroed: the defaults */
     int attempts;             /* 0: evdns's 3 */
     span ttl_min, ttl_max;    /* 0: 1 s and 1 h */
     span retry_min, retry_max; /* back-off after a failure; 0: 1 s, doubled to 30 s */
+    span renew;               /* name servers are read anew so often, and all of them are good again; 0: 1 min */
 };
 struct resolved { /* borrowed until the callback returns */
     struct str name;

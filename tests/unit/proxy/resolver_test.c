@@ -35,12 +35,14 @@ struct zone { /* one name's, one type's */
 };
 static struct zone a, aaaa; /* of every name: the tests use one at a time */
 static char last_asked[256];
+static int probes;
 
 static void serve(struct evdns_server_request *req, void *arg) {
     (void)arg;
     struct evdns_server_question *q = req->questions[0];
     struct zone *z = q->type == EVDNS_TYPE_A ? &a : &aaaa;
     if (strcasecmp(q->name, "google.com") == 0) { /* evdns's probe of a server that failed */
+        probes++;
         evdns_server_request_drop(req);
         return;
     }
@@ -125,6 +127,7 @@ static int begin(void **state) {
 }
 static int end(void **state) {
     (void)state;
+    assert_int_equal(probes, 0);
     resolver_free(resolver);
     event_base_loop(base, EVLOOP_NONBLOCK); /* as resolver.h asks: the leak checker watches */
     evdns_close_server_port(server);
@@ -449,6 +452,27 @@ static void a_resolver_may_go_with_queries_under_way(void **state) {
     assert_int_equal(told, 0);
 }
 
+/* Some of these are under way as the name servers are taken anew. */
+static void name_servers_are_read_anew_and_no_query_is_lost(void **state) {
+    (void)state;
+    options.renew = span_ms(3), options.ttl_min = options.ttl_max = span_ms(2);
+    zone_set(&a, "10.0.0.1", 0), zone_set(&aaaa, "::5", 0);
+    watch = follow("x.example", 80);
+    until(asked(200));
+    assert_int_equal(told, 1);
+    assert_string_equal(set_text, "10.0.0.1:80 [::5]:80");
+    options.renew = span_ms(150); /* longer than a query may take, as in earnest: what fails is still seen to */
+    resolver_free(resolver);
+    resolver = NULL;
+    a.mode = aaaa.mode = SILENT;
+    watch = follow("x.example", 80);
+    until(told == 2);
+    assert_non_null(failure);
+    zone_set(&a, "10.0.0.1", 0);
+    until(told == 3);
+    assert_null(failure);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -464,6 +488,7 @@ int main(void) {
         T(a_watch_may_end_inside_its_own_callback_of_a_failure), T(a_watch_may_end_inside_another_s_callback),
         T(a_watch_may_begin_inside_a_callback), T(a_watch_that_ends_before_it_began_is_never_told),
         T(an_answer_for_a_watch_that_ended_goes_nowhere), T(a_resolver_may_go_with_queries_under_way),
+        T(name_servers_are_read_anew_and_no_query_is_lost),
     };
     return cmocka_run_group_tests_name("resolver", tests, NULL, NULL);
 }
