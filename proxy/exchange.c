@@ -261,6 +261,8 @@ static void go_on(struct exchange *x, enum ending why) {
     x->discard = true;
     body_clear(&x->down);
     attempt_credit(x, SIZE_MAX);
+    /* Where no deadline is enforced nobody else would end it: an upstream that never answers would hold it for ever. */
+    if (!x->verdict.enforce) context_limit(&x->context, instant_add(x->w->now, x->policy->deadline.max), 0);
     if (x->policy->cancel.mode == MODE_FORWARD) attempt_call(x, why);
 }
 /* The client is gone, or says so: whether that ends the work is the policy's word. */
@@ -459,9 +461,8 @@ static void limit(struct exchange *x) {
     if (v->dropped_untrusted) metric_add(m, METRIC_DEADLINES_UNTRUSTED, v->dropped_untrusted);
     x->to_head_left = v->to_head;
     to_head_run(x);
-    if (!v->enforce) return;
-    if (!instant_is_never(v->fire)) context_limit(&x->context, v->fire, v->source ? v->source->index : 0);
-    if (!x->up.complete || span_is_forever(v->to_head)) idle_run(x);
+    if (v->enforce && !instant_is_never(v->fire)) context_limit(&x->context, v->fire, v->source ? v->source->index : 0);
+    if (!x->up.complete || (v->enforce && span_is_forever(v->to_head))) idle_run(x); /* timeouts.body is the listener's, in every mode */
 }
 /* By weight, along a low-discrepancy sequence (golden ratio): shares hold over any stretch, and no randomness needs explaining. */
 static struct upstream *choose_upstream(struct exchange *x, const struct route *r) {

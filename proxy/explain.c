@@ -291,7 +291,9 @@ static void warnings_sheet(struct sheet *s, const struct config *c, const struct
         warn(s, "deadline.per_try is not less than deadline.max: a retry after try_timeout can never fit");
     }
     if (retry->retries > 0 && !retry->when.endings && !retry->when.statuses) warn(s, "retry.retries is set and retry.when is empty: there is never a retry");
-    if (r->use->cancel.client_gone == GONE_IGNORE && !span_is_positive(d->max)) warn(s, "client_gone: ignore without a deadline.max: work may go on for ever");
+    if ((r->use->cancel.client_gone == GONE_IGNORE || r->use->cancel.mode != MODE_ENFORCE) && span_is_forever(d->max)) {
+        warn(s, "deadline.max is none, and work goes on without its client: it may go on for ever");
+    }
     warn_of_ladders(s, c, r, u);
 }
 

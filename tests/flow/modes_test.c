@@ -156,6 +156,38 @@ static void forward_a_deadline_is_told_by_call_and_cuts_nothing(void **state) {
     assert_ended_at("deadline", "side_channel");
     upstream_sends(u, ANSWER_OK);
 }
+/* Nothing else would end it. */
+static void work_without_a_client_lasts_no_longer_than_max_where_no_deadline_is_enforced(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "deadline: { mode: observe, max: 20s }, cancel: { mode: observe }" });
+    struct sock *c, *u = asked(&c, GET());
+    at(1 * SECONDS);
+    client_resets(c);
+    at(21 * SECONDS - 1 * MS);
+    assert_nothing_ended();
+    assert_open(u);
+    at(21 * SECONDS);
+    assert_ended("deadline");
+    assert_logged("would_have", "client_reset");
+    at(60 * SECONDS);
+    assert_true(u->closed);
+}
+/* The listener's own limit: a slow upload is no matter of deadlines. */
+static void an_upload_that_stops_ends_in_every_mode(void **state) {
+    (void)state;
+    static const char *const policies[] = { "deadline: { mode: disabled }", "deadline: { mode: observe }", "deadline: { mode: forward }", "" };
+    for (size_t i = 0; i < 4; i++) {
+        stage((struct given){ .policy = policies[i], .listener = "timeouts: { body: 3s }" });
+        struct sock *c, *u = asked(&c, POST("content-length: 100000\r\n") "123");
+        at(2999 * MS);
+        assert_silent(c);
+        at(3000 * MS);
+        assert_answer(c, 408);
+        assert_reset(u);
+        assert_ended_at("client_timeout", "close");
+        leave(state);
+    }
+}
 static void over_http2_a_reset_is_kept_from_the_upstream(void **state) {
     (void)state;
     static const struct { const char *policy; bool observes; } modes[] = { { "cancel: { mode: disabled }", false }, { "cancel: { mode: observe }", true } };
@@ -424,6 +456,8 @@ int main(void) {
         SCENE(in_every_mode_a_request_that_has_not_come_whole_is_cancelled),
         SCENE(forward_makes_the_call_and_cuts_nothing),
         SCENE(forward_a_deadline_is_told_by_call_and_cuts_nothing),
+        SCENE(work_without_a_client_lasts_no_longer_than_max_where_no_deadline_is_enforced),
+        SCENE(an_upload_that_stops_ends_in_every_mode),
         SCENE(over_http2_a_reset_is_kept_from_the_upstream),
         SCENE(what_is_observed_is_counted_once_by_route),
         SCENE(what_is_enforced_is_not_observed),

@@ -124,6 +124,7 @@ static void event(void) {
 static void play(void) {
     static const char *const upstream_keys[] = { "", "reset_budget: { burst: 2, rate: 5/s }", "max_requests: 3", "max_connections: 1, max_pending: 3" };
     static const char *const policies[] = { "", "cancel: { http2: [ drain ] }", "cancel: { http2: [ none ] }", "cancel: { client_gone: ignore }",
+                                            "cancel: { mode: disabled }", "cancel: { mode: observe }, deadline: { max_reject: { ratio: 5%, at_least: 1 } }",
                                             "deadline: { per_try: 30ms }, retry: { retries: 2, when: [ try_timeout, refused_stream, upstream_reset ] }",
                                             "retry: { retries: 3, when: [ 413, refused_stream, upstream_reset ], methods: [ GET, POST ], hedge: { after: 10ms, max: 2 }, buffer: 4KiB }" };
     static char keys[128];

@@ -133,6 +133,8 @@ static void open_stage(void) {
         "cancel: { half_close: tolerate }",
         "cancel: { client_gone: ignore }", "cancel: { client_gone: drain }",
         "deadline: { per_try: 50ms }, retry: { retries: 3, when: [ try_timeout, upstream_closed, connect_failure ] }",
+        "cancel: { mode: disabled }", "cancel: { mode: observe, http1: [ call, close ], call: { path: /x } }, deadline: { mode: observe }",
+        "cancel: { mode: forward, http1: [ call, close ], call: { path: /x } }, deadline: { needs: p50, max_reject: { ratio: 5%, at_least: 1 } }",
         "deadline: { default: 200ms, idle: 300ms, streaming: { idle: 400ms } }", "deadline: { mode: observe }", "deadline: { mode: forward }",
         "retry: { retries: 3, when: [ 413, 503, upstream_closed, connect_failure ], methods: [ GET, POST, PUT ], backoff: { base: 20ms } }, deadline: { default: 2s }",
         "retry: { retries: 2, when: [ 413, upstream_closed, try_timeout, connect_failure ], methods: [ GET, POST, PUT ], hedge: { after: 20ms, max: 3 } }, deadline: { per_try: 100ms, default: 1s }",
