@@ -6,12 +6,16 @@
 
 static size_t printed(int n) { return n > 0 && (unsigned)n < DIALECT_TEXT_MAX ? (size_t)n : 0; }
 
-/* By hand, since one is written for most requests, and printf is half a microsecond. At most 19 digits; n >= 0. */
+/* By hand and two digits at a time, since some are written for most requests. At most 19 digits; n >= 0. */
 static size_t put_number(char *text, int64_t n) {
+    static const char pairs[] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+                                "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
     char digits[20];
     size_t at = sizeof digits;
-    do digits[--at] = (char)('0' + n % 10);
-    while ((n /= 10) > 0);
+    uint64_t v = (uint64_t)n;
+    for (; v >= 100; v /= 100) memcpy(digits + (at -= 2), pairs + 2 * (v % 100), 2);
+    if (v >= 10) memcpy(digits + (at -= 2), pairs + 2 * v, 2);
+    else digits[--at] = (char)('0' + v);
     memcpy(text, digits + at, sizeof digits - at);
     return sizeof digits - at;
 }

@@ -69,15 +69,15 @@ struct name { struct str raw; uint32_t hash; enum token token; };
 /* True where a name and its colon stand at *p. */
 static bool take_name(const uint8_t **p, struct name *out) {
     char low[KNOWN_MAX];
-    uint32_t hash = NAME_HASH_SEED;
     const uint8_t *at = *p;
     size_t n = 0;
     for (uint8_t c; (c = http1_token_lower[*at]); at++, n++) {
-        hash = name_hash_byte(hash, c);
         if (n < sizeof low) low[n] = (char)c;
     }
     if (n == 0 || *at != ':') return false;
-    *out = (struct name){ { (const char *)*p, n }, hash, n <= sizeof low ? token_of((struct str){ low, n }, hash) : TOKEN_NONE };
+    struct str raw = { (const char *)*p, n };
+    uint32_t hash = name_hash(raw);
+    *out = (struct name){ raw, hash, n <= sizeof low ? token_of((struct str){ low, n }, hash) : TOKEN_NONE };
     *p = at + 1;
     return true;
 }
@@ -207,12 +207,8 @@ static bool is_own_name(struct str name) {
 
 static bool is_ours(const struct http1_rules *r, struct str name, uint32_t *hash) {
     char low[KNOWN_MAX];
-    *hash = NAME_HASH_SEED;
-    for (size_t i = 0; i < name.n; i++) {
-        uint8_t c = http1_token_lower[(uint8_t)name.p[i]];
-        *hash = name_hash_byte(*hash, c);
-        if (i < sizeof low) low[i] = (char)c;
-    }
+    *hash = name_hash(name);
+    for (size_t i = 0; i < name.n && i < sizeof low; i++) low[i] = (char)http1_token_lower[(uint8_t)name.p[i]];
     if (is_own_name(name)) return true;
     if (!r->is_ours || name.n > sizeof low) return false;
     struct field f = { .name = { low, name.n }, .hash = *hash };

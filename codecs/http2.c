@@ -189,7 +189,7 @@ static void settle(struct http2 *h) {
         s->ev->on_fault(s, &h->fault);
     }
     if (!h->dead) http2_limbo_serve(h);
-    if (h->goaway) refuse_queue(h);
+    if (h->goaway && s->role == CODEC_UP) refuse_queue(h);
     tell_slots(h);
     say_closed(h);
     if ((h->retiring || h->retire_idle) && !h->goaway && !h->dead && h->nlegs == 0) {
@@ -289,7 +289,8 @@ static void http2_open(struct session *s, instant now) {
     if (nghttp2_session_callbacks_new(&cb) != 0 || nghttp2_option_new(&o) != 0) abort();
     callbacks(cb);
     options(o);
-    int rc = s->role == CODEC_DOWN ? nghttp2_session_server_new2(&h->ng, cb, h, o) : nghttp2_session_client_new2(&h->ng, cb, h, o);
+    int rc = s->role == CODEC_DOWN ? nghttp2_session_server_new3(&h->ng, cb, h, o, http2_memory())
+                                    : nghttp2_session_client_new3(&h->ng, cb, h, o, http2_memory());
     if (rc != 0) abort();
     nghttp2_option_del(o);
     nghttp2_session_callbacks_del(cb);
@@ -364,7 +365,7 @@ static void http2_output(struct session *s, struct out *o, instant now) {
     h->out = o;
     s->wants_output = false;
     size_t before = o->bytes;
-    if (!h->dead && !h->goaway) http2_send_requests(h, o);
+    if (!h->dead) http2_send_heads(h, o);
     http2_take(h, o, NULL);
     settle(h);
     if (s->wants_output) { /* an end brought something about (GOAWAY, a reset that had waited): nobody may ask again */
@@ -379,9 +380,8 @@ static void http2_output(struct session *s, struct out *o, instant now) {
 
 static void http2_close(struct session *s) {
     struct http2 *h = http2_of(s);
-    http2_gather_clear(&h->gather);
     nghttp2_session_del(h->ng);
-    free(h->gather.v);
+    http2_gather_free(&h->gather);
     free(h->nv);
     free(h->limbo);
 }
@@ -397,8 +397,8 @@ static void http2_send_head(struct leg *g, const struct head *from) {
     struct http2_leg *t = http2_leg_of(g);
     if (http2_leg_is_over(t)) return;
     struct http2 *h = t->h;
-    if (h->s->role == CODEC_DOWN) {
-        http2_answer(h, g, from);
+    if (from->interim) {
+        http2_say_interim(h, t, from);
     } else {
         assert(!t->head);
         t->head = from;

@@ -6,6 +6,7 @@
 //   http2_send.c    heads are submitted, bodies pulled, frames written
 //   http2_resets.c  budgets of resets, and streams that wait for theirs
 //   http2_fields.c  a header block to a head and back; what RFC 9113 8.2 and 8.3 demand beyond what nghttp2 checks
+//   http2_memory.c  what nghttp2 allocates
 //   http2_tunnel.c  extended CONNECT (RFC 8441) to and from the neutral form, a GET that asks for `protocol`
 //
 // A stream's user data is its leg, or NULL once the leg is over (RST queued, answer refused): what still comes then is counted and dropped.
@@ -28,10 +29,12 @@ struct http2_conf { /* `http2:` under a listener or an upstream */
 extern const struct conf_table http2_table;
 
 struct http2_bucket { instant full; }; /* when it will be full again: the whole state of a token bucket (GCRA) */
-struct http2_nv { nghttp2_rcbuf *name, *value; uint8_t flags; };
+struct http2_nv { uint32_t name, value; bool sensitive; }; /* lengths; the bytes follow each other in `text` */
 struct http2_gather { /* the one header block under way: blocks never interleave (RFC 9113 4.3) */
-    struct http2_nv *v; /* owned, with a reference to each */
+    struct http2_nv *v; /* owned */
     size_t n, cap;
+    char *text;         /* owned: all names and values, as they came */
+    size_t text_n, text_cap;
     size_t bytes;       /* RFC 9113 6.5.2 */
     bool big;           /* past max_head: decoded on, kept no more */
     bool bad;           /* a field that nghttp2 found invalid */
@@ -44,7 +47,7 @@ struct http2 { /* a session's tail */
     const struct http2_conf *conf;
     instant now;         /* as of the latest entry that had it: Q entries have none */
     struct list legs;    /* of http2_leg: all that are not over */
-    struct list queue;   /* up: heads that output is to submit, by http2_leg.queued */
+    struct list queue;   /* heads that output is to submit, by http2_leg.queued */
     struct list over;    /* on_closed is owed: Q entries may not call it */
     size_t nlegs;
     uint32_t streams;    /* up: open in nghttp2, with a leg or without */
@@ -54,6 +57,8 @@ struct http2 { /* a session's tail */
     struct http2_gather gather;
     nghttp2_nv *nv;      /* owned; scratch for submitting */
     size_t nv_cap;
+    char status[8], length[24]; /* digits of the last head */
+    unsigned heads;      /* written */
     struct http2_limbo *limbo; /* owned; oldest first */
     size_t nlimbo, limbo_cap;
     struct http2_bucket told, suffered; /* resets: ours to an upstream; a client's to us */
@@ -77,7 +82,7 @@ struct http2_leg { /* a leg's tail */
     struct list node;     /* in legs, or over */
     struct list queued;   /* in queue */
     int32_t stream;       /* 0: none yet */
-    const struct head *head;     /* up: to be submitted */
+    const struct head *head;     /* to be submitted */
     const struct head *trailers; /* to be sent at the end of what pull gives */
     struct str ws_key;    /* up: Sec-WebSocket-Key of the request, for the answer */
     bool head_request;    /* down: HEAD, so the answer has no body whatever its head says */
@@ -111,18 +116,23 @@ static inline bool http2_leg_is_over(const struct http2_leg *t) { return !t->h |
 /* Whose fault it is where the wire's rules are broken. */
 static inline enum ending http2_peer_broke(const struct http2 *h) { return h->s->role == CODEC_DOWN ? ENDING_CLIENT_ERROR : ENDING_UPSTREAM_ERROR; }
 
+/* ---- http2_memory.c -------------------------------------------------------------------------------------------------------- */
+/* For a session of this thread, which frees it in the same thread. NULL: nghttp2's own way. */
+nghttp2_mem *http2_memory(void);
+
 /* ---- http2_recv.c ---------------------------------------------------------------------------------------------------------- */
 void http2_recv_callbacks(nghttp2_session_callbacks *cb);
 void http2_gather_clear(struct http2_gather *g);
+void http2_gather_free(struct http2_gather *g);
 
 /* ---- http2_send.c ---------------------------------------------------------------------------------------------------------------- */
 void http2_send_callbacks(nghttp2_session_callbacks *cb);
-/* Down: queues an answer's head, interim or final. */
-void http2_answer(struct http2 *h, struct leg *g, const struct head *from);
-/* Up: submits and writes the heads that wait, as far as there is room and the peer has slots. */
-void http2_send_requests(struct http2 *h, struct out *o);
+/* Down: queues a 1xx. */
+void http2_say_interim(struct http2 *h, const struct http2_leg *t, const struct head *from);
+/* Submits and writes the heads that wait in `queue`, as far as there is room; up: and as the peer has slots, and not past a GOAWAY. */
+void http2_send_heads(struct http2 *h, struct out *o);
 bool http2_can_submit(const struct http2 *h); /* a head waits that could go now */
-/* Writes until `until` gave out its head (NULL: all), or there is no room. False: there is none, or nghttp2 failed. */
+/* Writes until `until` gave out its head; NULL: all that there is room for. False: there is none left, or nghttp2 failed. */
 bool http2_take(struct http2 *h, struct out *o, const struct leg *until);
 
 /* ---- http2_resets.c -------------------------------------------------------------------------------------------------------------- */
@@ -144,9 +154,10 @@ instant http2_resets_wake(const struct http2 *h);
  * extended CONNECT. end: END_STREAM came with it. */
 const char *http2_head_read(struct http2 *h, struct arena *a, bool request, bool end, struct head **out);
 const char *http2_trailers_read(struct http2 *h, struct arena *a, struct head **out);
-/* The head as nghttp2 wants it, in h->nv; returns how many. Valid until the next call. text: room for digits. */
-#define HTTP2_TEXT 32u
-size_t http2_head_write(struct http2 *h, const struct http2_leg *t, const struct head *from, char text[HTTP2_TEXT]);
+/* The head as nghttp2 wants it, in h->nv; returns how many. Valid until the next call. HTTP2_BY_REFERENCE: nghttp2 reads names and values where
+ * they lie, so it must be taken before the head's arena can go. */
+enum http2_bytes { HTTP2_COPIED, HTTP2_BY_REFERENCE };
+size_t http2_head_write(struct http2 *h, const struct http2_leg *t, const struct head *from, enum http2_bytes how);
 size_t http2_trailers_write(struct http2 *h, const struct head *from);
 
 /* ---- http2_tunnel.c ---------------------------------------------------------------------------------------------------------- */

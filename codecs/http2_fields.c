@@ -1,39 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // A header block to a head and back. It must let nothing through that another protocol would frame differently (trap T25): nghttp2 has checked
 // names, values, the order of pseudo-fields, connection-specific fields, `te` and that content-length holds; the rest of RFC 9113 8.2
-// and 8.3 is checked here. What was gathered is copied once, into the leg's arena; names of HPACK's static table are not copied at all.
+// and 8.3 is checked here. What was gathered is copied at once, into the leg's arena, and sliced there.
 #include "codecs/http2.h"
 #include <assert.h>
 
 struct reading {
     struct head *h;
-    char *at;              /* into the block that holds all copies */
+    const char *at;        /* into the copy of all that was gathered */
     struct str path, host, crumbs;
     bool has_length, has_path, has_scheme;
     size_t ncookies, cookie_bytes;
 };
 
-static struct str view(nghttp2_rcbuf *b) {
-    nghttp2_vec v = nghttp2_rcbuf_get_buf(b);
-    return (struct str){ (const char *)v.base, v.len };
-}
-
-static struct str keep(struct reading *r, nghttp2_rcbuf *b) {
-    struct str s = view(b);
-    if (nghttp2_rcbuf_is_static(b)) return s;
-    struct str copy = { r->at, s.n };
-    if (s.n) memcpy(r->at, s.p, s.n);
-    r->at += s.n;
-    return copy;
-}
-
-static size_t bytes_to_keep(const struct http2_gather *g) {
-    size_t n = 0;
-    for (size_t i = 0; i < g->n; i++) {
-        if (!nghttp2_rcbuf_is_static(g->v[i].name)) n += view(g->v[i].name).n;
-        if (!nghttp2_rcbuf_is_static(g->v[i].value)) n += view(g->v[i].value).n;
-    }
-    return n;
+/* The next of those that were gathered: each follows the one before. */
+static struct str next(struct reading *r, size_t n) {
+    struct str s = { r->at, n };
+    r->at += n;
+    return s;
 }
 
 static void begin(struct reading *r, struct http2 *h, struct arena *a, bool request) {
@@ -43,7 +27,7 @@ static void begin(struct reading *r, struct http2 *h, struct arena *a, bool requ
     r->h->keep_alive = true;
     r->h->cap = h->gather.n + 4; /* room for what is added on the way through */
     r->h->fields = arena_alloc(a, r->h->cap * sizeof *r->h->fields);
-    r->at = arena_bytes(a, bytes_to_keep(&h->gather));
+    r->at = arena_copy(a, (struct str){ h->gather.text, h->gather.text_n }).p;
 }
 
 static uint16_t status_of(struct str s) { /* nghttp2 has seen three digits */
@@ -86,9 +70,9 @@ static void read_field(struct reading *r, struct str name, struct str value, boo
 
 static void read_all(struct reading *r, const struct http2_gather *g) {
     for (size_t i = 0; i < g->n; i++) {
-        struct str name = keep(r, g->v[i].name), value = keep(r, g->v[i].value);
+        struct str name = next(r, g->v[i].name), value = next(r, g->v[i].value);
         if (name.n && name.p[0] == ':') read_pseudo(r, name, value);
-        else read_field(r, name, value, (g->v[i].flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0);
+        else read_field(r, name, value, g->v[i].sensitive);
     }
 }
 
@@ -194,11 +178,14 @@ static void room(struct http2 *h, size_t n) {
     h->nv = mem_realloc(h->nv, h->nv_cap * sizeof *h->nv);
 }
 
-static void put(struct http2 *h, size_t *n, struct str name, struct str value, bool sensitive) {
+/* One head in so many gives its volatile fields a place in HPACK's table: then their names are there for those that follow, whose values would only
+ * push others out. */
+#define VOLATILE_INDEXED 64u
+
+static void put(struct http2 *h, size_t *n, struct str name, struct str value, unsigned flags) {
     assert(*n < h->nv_cap);
     h->nv[(*n)++] = (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name.p, .namelen = name.n,
-                                  .value = (uint8_t *)(uintptr_t)(value.n ? value.p : ""), .valuelen = value.n,
-                                  .flags = sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE };
+                                  .value = (uint8_t *)(uintptr_t)(value.n ? value.p : ""), .valuelen = value.n, .flags = (uint8_t)flags };
 }
 
 /* RFC 9113 8.2.2: connection matters have no field here; content-length is ours to write. */
@@ -211,11 +198,12 @@ static bool is_tunnel_key(const struct field *f) {
     return str_eq(f->name, STR("sec-websocket-key")) || str_eq(f->name, STR("sec-websocket-accept"));
 }
 
-static void put_fields(struct http2 *h, size_t *n, const struct head *from, bool tunnel) {
+static void put_fields(struct http2 *h, size_t *n, const struct head *from, bool tunnel, unsigned flags) {
+    bool index = h->heads++ % VOLATILE_INDEXED == 0;
     for (size_t i = 0; i < from->nfields; i++) {
         const struct field *f = &from->fields[i];
         if (field_is_removed(f) || is_framing(f) || (tunnel && is_tunnel_key(f))) continue;
-        put(h, n, f->name, f->value, f->sensitive);
+        put(h, n, f->name, f->value, f->sensitive || (f->changes && !index) ? flags | NGHTTP2_NV_FLAG_NO_INDEX : flags);
     }
 }
 
@@ -230,15 +218,15 @@ static size_t digits(uint64_t v, char *text) {
     return n;
 }
 
-static void put_request(struct http2 *h, size_t *n, const struct head *from) {
+static void put_request(struct http2 *h, size_t *n, const struct head *from, unsigned flags) {
     bool connect = str_eq(from->method, STR("CONNECT")) && from->protocol.n == 0;
-    put(h, n, STR(":method"), from->protocol.n ? STR("CONNECT") : from->method, false);
+    put(h, n, STR(":method"), from->protocol.n ? STR("CONNECT") : from->method, flags);
     if (!connect) {
-        put(h, n, STR(":scheme"), h->s->secure ? STR("https") : STR("http"), false);
-        put(h, n, STR(":path"), from->target.n ? from->target : STR("/"), false);
+        put(h, n, STR(":scheme"), h->s->secure ? STR("https") : STR("http"), flags);
+        put(h, n, STR(":path"), from->target.n ? from->target : STR("/"), flags);
     }
-    if (from->authority.n) put(h, n, STR(":authority"), from->authority, false);
-    if (from->protocol.n) put(h, n, STR(":protocol"), from->protocol, false);
+    if (from->authority.n) put(h, n, STR(":authority"), from->authority, flags);
+    if (from->protocol.n) put(h, n, STR(":protocol"), from->protocol, flags);
 }
 
 /* A 2xx opens the tunnel (RFC 8441 5), so only 101 may become one: an upstream that ignored the upgrade must not look as if it took it. */
@@ -248,25 +236,26 @@ static uint16_t status_to_write(const struct http2_leg *t, const struct head *fr
     return from->status / 100 == 2 ? 502 : from->status;
 }
 
-size_t http2_head_write(struct http2 *h, const struct http2_leg *t, const struct head *from, char text[HTTP2_TEXT]) {
+size_t http2_head_write(struct http2 *h, const struct http2_leg *t, const struct head *from, enum http2_bytes how) {
     room(h, from->nfields + 8);
     size_t n = 0;
     bool tunnel = from->request ? from->protocol.n > 0 : t->tunnel;
+    unsigned flags = how == HTTP2_BY_REFERENCE ? NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE : NGHTTP2_NV_FLAG_NONE;
     if (from->request) {
-        put_request(h, &n, from);
+        put_request(h, &n, from, flags);
     } else {
-        digits(status_to_write(t, from), text + 24);
-        put(h, &n, STR(":status"), (struct str){ text + 24, 3 }, false);
+        digits(status_to_write(t, from), h->status);
+        put(h, &n, STR(":status"), (struct str){ h->status, 3 }, flags);
     }
-    put_fields(h, &n, from, tunnel);
-    if (from->request && from->te_trailers) put(h, &n, STR("te"), STR("trailers"), false);
-    if (from->body == BODY_LENGTH) put(h, &n, STR("content-length"), (struct str){ text, digits(from->length, text) }, false);
+    put_fields(h, &n, from, tunnel, flags);
+    if (from->request && from->te_trailers) put(h, &n, STR("te"), STR("trailers"), flags);
+    if (from->body == BODY_LENGTH) put(h, &n, STR("content-length"), (struct str){ h->length, digits(from->length, h->length) }, flags);
     return n;
 }
 
 size_t http2_trailers_write(struct http2 *h, const struct head *from) {
     room(h, from->nfields);
     size_t n = 0;
-    put_fields(h, &n, from, false);
+    put_fields(h, &n, from, false, NGHTTP2_NV_FLAG_NONE);
     return n;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What nghttp2 says while it reads, as events. Its callbacks may submit frames, but never call mem_recv or mem_send, and free nothing. A header
-// block is gathered by reference and becomes a head when it is complete, so that no exchange exists before its head does.
+// block is gathered and becomes a head when it is complete, so that no exchange exists before its head does.
 #include "codecs/http2.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -10,12 +10,28 @@ static struct leg *leg_at(struct http2 *h, int32_t stream) { return http2_leg_at
 /* ---- gathering a header block ------------------------------------------------------------------------------------------------- */
 
 void http2_gather_clear(struct http2_gather *g) {
-    for (size_t i = 0; i < g->n; i++) {
-        nghttp2_rcbuf_decref(g->v[i].name);
-        nghttp2_rcbuf_decref(g->v[i].value);
-    }
-    g->n = g->bytes = 0;
+    g->n = g->text_n = g->bytes = 0;
     g->big = g->bad = false;
+}
+
+void http2_gather_free(struct http2_gather *g) {
+    free(g->v);
+    free(g->text);
+}
+
+static void gather_room(struct http2_gather *g, size_t bytes) {
+    if (g->n == g->cap) {
+        g->cap = g->cap ? g->cap * 2 : 32;
+        g->v = mem_realloc(g->v, g->cap * sizeof *g->v);
+    }
+    if (g->text_cap - g->text_n >= bytes) return;
+    while (g->text_cap - g->text_n < bytes) g->text_cap = g->text_cap ? g->text_cap * 2 : 1024;
+    g->text = mem_realloc(g->text, g->text_cap);
+}
+
+static void gather_text(struct http2_gather *g, const uint8_t *p, size_t n) {
+    if (n) memcpy(g->text + g->text_n, p, n);
+    g->text_n += n;
 }
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
@@ -26,31 +42,29 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     return 0;
 }
 
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags, void *user) {
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t nname, const uint8_t *value, size_t nvalue,
+                     uint8_t flags, void *user) {
     struct http2 *h = user;
     struct http2_gather *g = &h->gather;
     (void)ng;
     (void)frame;
-    g->bytes += nghttp2_rcbuf_get_buf(name).len + nghttp2_rcbuf_get_buf(value).len + 32;
+    g->bytes += nname + nvalue + 32;
     if (g->bytes > h->conf->max_head) { /* decoded to its end all the same: HPACK's state is the connection's */
         g->big = true;
         return 0;
     }
-    if (g->n == g->cap) {
-        g->cap = g->cap ? g->cap * 2 : 32;
-        g->v = mem_realloc(g->v, g->cap * sizeof *g->v);
-    }
-    nghttp2_rcbuf_incref(name);
-    nghttp2_rcbuf_incref(value);
-    g->v[g->n++] = (struct http2_nv){ name, value, flags };
+    gather_room(g, nname + nvalue);
+    gather_text(g, name, nname);
+    gather_text(g, value, nvalue);
+    g->v[g->n++] = (struct http2_nv){ (uint32_t)nname, (uint32_t)nvalue, (flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0 };
     return 0;
 }
 
 /* Without this callback nghttp2 would drop the field silently. The block is decoded on; whoever takes it refuses it. */
-static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags,
-                             void *user) {
+static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t nname, const uint8_t *value,
+                             size_t nvalue, uint8_t flags, void *user) {
     struct http2 *h = user;
-    (void)ng, (void)frame, (void)name, (void)value, (void)flags;
+    (void)ng, (void)frame, (void)name, (void)nname, (void)value, (void)nvalue, (void)flags;
     h->gather.bad = true;
     return 0;
 }
@@ -106,8 +120,7 @@ static void peer_error(struct http2 *h, struct leg *g, const char *say) {
 
 static bool gathered_status(const struct http2 *h) {
     if (!h->gather.n) return false;
-    nghttp2_vec v = nghttp2_rcbuf_get_buf(h->gather.v[0].name);
-    return v.len == 7 && memcmp(v.base, ":status", 7) == 0;
+    return str_eq((struct str){ h->gather.text, h->gather.v[0].name }, STR(":status"));
 }
 
 static const char *unfit(const struct http2 *h) {
@@ -251,8 +264,8 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int
 
 void http2_recv_callbacks(nghttp2_session_callbacks *cb) {
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback2(cb, on_header);
-    nghttp2_session_callbacks_set_on_invalid_header_callback2(cb, on_invalid_header);
+    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(cb, on_invalid_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);

@@ -62,6 +62,7 @@ static ssize_t on_read(nghttp2_session *ng, int32_t stream, uint8_t *buf, size_t
     if (!g || http2_leg_of(g)->draining) return NGHTTP2_ERR_DEFERRED;
     struct http2_leg *t = http2_leg_of(g);
     size_t room = room_of(h->out);
+    if (!room) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* heads may go past the limit, but they go before any DATA */
     h->pulled = (struct pulled){ 0 };
     h->s->ev->pull(g, max < room ? max : room, &h->pulled);
     if (http2_leg_is_over(t)) return NGHTTP2_ERR_DEFERRED;
@@ -122,14 +123,13 @@ static bool submit(struct http2 *h, struct http2_leg *t) {
                                                            .say = "the upstream takes no tunnel (extended CONNECT) over HTTP/2" });
         return true;
     }
-    char text[HTTP2_TEXT];
     const struct head *from = t->head;
     if (from->protocol.n) {
         const struct field *key = head_find_name(from, STR("sec-websocket-key"), NULL);
         t->tunnel = true;
         if (key) t->ws_key = key->value;
     }
-    size_t n = http2_head_write(h, t, from, text);
+    size_t n = http2_head_write(h, t, from, HTTP2_BY_REFERENCE);
     nghttp2_data_provider body = { .read_callback = on_read };
     int32_t stream = nghttp2_submit_request(h->ng, NULL, h->nv, n, has_body(from) ? &body : NULL, http2_leg_leg(t));
     list_del(&t->queued);
@@ -145,9 +145,9 @@ static bool submit(struct http2 *h, struct http2_leg *t) {
     return true;
 }
 
-/* Takes from nghttp2 until `until` gave out its head, or nothing is left or welcome. False: stop. */
+/* Takes from nghttp2 until `until` gave out its head, whatever the room; or, where it is NULL, until nothing is left or welcome. False: stop. */
 bool http2_take(struct http2 *h, struct out *o, const struct leg *until) {
-    while (room_of(o) && !(until && until->head_taken)) {
+    while (until ? !until->head_taken : room_of(o) > 0) {
         const uint8_t *p;
         ssize_t n = nghttp2_session_mem_send(h->ng, &p);
         if (n < 0) {
@@ -164,8 +164,7 @@ static struct http2_leg *first_queued(struct http2 *h) {
     return list_is_empty(&h->queue) ? NULL : LIST_OF(h->queue.next, struct http2_leg, queued);
 }
 
-/* One at a time, and taken at once: what has no room stays where it can be withdrawn. */
-void http2_send_requests(struct http2 *h, struct out *o) {
+static void send_requests(struct http2 *h, struct out *o) {
     uint32_t most = nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     struct list waiting;
     list_init(&waiting);
@@ -181,9 +180,31 @@ void http2_send_requests(struct http2 *h, struct out *o) {
     list_splice(&waiting, &h->queue);
     list_splice(&h->queue, &waiting);
 }
+static void answer(struct http2 *h, struct http2_leg *t) {
+    const struct head *from = t->head;
+    size_t n = http2_head_write(h, t, from, HTTP2_BY_REFERENCE);
+    t->refusal = from->status >= 400;
+    if (t->tunnel && from->status != 101) t->end_then_reset = true; /* no tunnel: what the client would send into it is not wanted */
+    bool body = has_body(from) && !t->head_request && from->status != 304;
+    nghttp2_data_provider provider = { .read_callback = on_read };
+    nghttp2_submit_response(h->ng, t->stream, h->nv, n, body ? &provider : NULL);
+}
+/* One at a time, and taken at once: nghttp2 reads the head where it lies, and what has no room stays where it can be withdrawn. */
+void http2_send_heads(struct http2 *h, struct out *o) {
+    if (h->s->role == CODEC_UP) {
+        if (!h->goaway) send_requests(h, o);
+        return;
+    }
+    for (struct http2_leg *t; room_of(o) && !h->failing && (t = first_queued(h));) {
+        list_del(&t->queued);
+        answer(h, t);
+        http2_take(h, o, http2_leg_leg(t));
+    }
+}
 
 /* A head that could go now: the peer has room for it, and a tunnel's knows whether the peer takes such. */
 bool http2_can_submit(const struct http2 *h) {
+    if (h->s->role == CODEC_DOWN) return !h->dead && !list_is_empty(&h->queue);
     if (h->dead || h->streams >= nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)) return false;
     LIST_EACH(&h->queue, t, struct http2_leg, queued) {
         if (h->settings_seen || !t->head->protocol.n) return true;
@@ -191,17 +212,7 @@ bool http2_can_submit(const struct http2 *h) {
     return false;
 }
 
-void http2_answer(struct http2 *h, struct leg *g, const struct head *from) {
-    struct http2_leg *t = http2_leg_of(g);
-    char text[HTTP2_TEXT];
-    size_t n = http2_head_write(h, t, from, text);
-    if (from->interim) {
-        nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, t->stream, NULL, h->nv, n, NULL);
-        return;
-    }
-    t->refusal = from->status >= 400;
-    if (t->tunnel && from->status != 101) t->end_then_reset = true; /* no tunnel: what the client would send into it is not wanted */
-    bool body = has_body(from) && !t->head_request && from->status != 304;
-    nghttp2_data_provider provider = { .read_callback = on_read };
-    nghttp2_submit_response(h->ng, t->stream, h->nv, n, body ? &provider : NULL);
+void http2_say_interim(struct http2 *h, const struct http2_leg *t, const struct head *from) {
+    size_t n = http2_head_write(h, t, from, HTTP2_COPIED);
+    nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, t->stream, NULL, h->nv, n, NULL);
 }

@@ -28,6 +28,7 @@ struct field {
     uint32_t hash;          /* name_hash(name) */
     uint8_t token;          /* enum token */
     bool sensitive;         /* HPACK: never indexed; the log: never shown */
+    bool changes;           /* has another value in each head: not worth a place in a table of HPACK */
 };
 struct head {
     struct arena *arena; /* borrowed: all slices live here */

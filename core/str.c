@@ -39,13 +39,27 @@ bool str_to_u64(struct str s, uint64_t *out) {
     return true;
 }
 
-uint32_t name_hash(struct str name) {
-    uint32_t h = NAME_HASH_SEED;
-    for (size_t i = 0; i < name.n; i++) {
-        unsigned char c = (unsigned char)name.p[i];
-        h = name_hash_byte(h, c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c);
+static uint64_t up_to_eight(const char *p, size_t n) {
+    uint64_t v = 0;
+    uint32_t first, last;
+    if (n >= 8) {
+        memcpy(&v, p, 8);
+    } else if (n >= 4) {
+        memcpy(&first, p, 4);
+        memcpy(&last, p + n - 4, 4);
+        v = (uint64_t)first << 32 | last;
+    } else if (n > 0) {
+        v = (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[n / 2] << 8 | (unsigned char)p[n - 1];
     }
-    return h;
+    return v | UINT64_C(0x2020202020202020); /* without the case of letters */
+}
+
+/* Both halves of a product: each bit of either factor moves all of it. The constants are odd and without a pattern. */
+uint32_t name_hash(struct str name) {
+    uint64_t head = up_to_eight(name.p, name.n), tail = name.n > 8 ? up_to_eight(name.p + name.n - 8, 8) : 0;
+    unsigned __int128 h = (unsigned __int128)(head ^ UINT64_C(0x9e3779b97f4a7c15)) * (tail ^ name.n ^ UINT64_C(0xc2b2ae3d27d4eb4f));
+    uint64_t folded = (uint64_t)h ^ (uint64_t)(h >> 64);
+    return (uint32_t)(folded ^ folded >> 32);
 }
 
 /* Levenshtein, one row: row[j] is the distance of a's first i bytes to b's first j. */

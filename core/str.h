@@ -55,9 +55,8 @@ bool str_list_has(struct str list, struct str token);
 /* All of s as decimal digits. False where s is empty or has another byte; a value over UINT64_MAX saturates. */
 bool str_to_u64(struct str s, uint64_t *out);
 
-/* The 32-bit hash of a field name, lower-cased as it is read: FNV-1a. name_hash_byte: one byte at a time, so that a parser can do it as it goes. */
-#define NAME_HASH_SEED 2166136261u
-static inline uint32_t name_hash_byte(uint32_t h, unsigned char lower) { return (h ^ lower) * 16777619u; }
+/* The 32-bit hash of a field name, whatever its case: of its length and its first and last eight bytes, so that it costs the same for all. Names
+ * that share these are told apart by comparing; nothing may be kept by hash alone. */
 uint32_t name_hash(struct str name);
 
 /* Edit distance of two short words (at most 64 bytes; longer ones are far away), for "did you mean". */

@@ -231,11 +231,11 @@ static bool write_row(const struct dialect *d, span left, int64_t wall_ns, struc
     struct str value = { text, n };
     if (n == 0) return false;
     switch ((enum dialect_place)d->place) {
-    case DIALECT_HEADER: head_add_hashed(up, d->name, d->hash, TOKEN_NONE, arena_copy(up->arena, value)); break;
+    case DIALECT_HEADER: head_add_hashed(up, d->name, d->hash, TOKEN_NONE, arena_copy(up->arena, value))->changes = true; break;
     case DIALECT_QUERY: return write_query(d, value, up);
     case DIALECT_PREFER: head_add(up, STR("prefer"), arena_printf(up->arena, "%.*s=%.*s", STR_ARG(d->name), STR_ARG(value))); break;
     }
-    if (companion_n) head_add(up, d->companion, arena_copy(up->arena, (struct str){ companion, companion_n }));
+    if (companion_n) head_add(up, d->companion, arena_copy(up->arena, (struct str){ companion, companion_n }))->changes = true;
     return true;
 }
 

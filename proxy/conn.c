@@ -268,9 +268,12 @@ static void conn_leave(struct conn *c) {
 /* ---- the beat --------------------------------------------------------------------------------------------------------------------------- */
 /* Small segments, not cycles, are what a busy multiplexed connection costs: it is served at most once a beat, so that what came and what is to
  * go meanwhile shares a read and a write. Endings, bulk and everything else are served at once. */
-static bool conn_waits(struct conn *c) {
+static bool conn_is_busy(const struct conn *c) {
     const struct session *s = &c->session;
-    if (c->state != CONN_OPEN || s->live < BEAT_LEGS || !s->codec->coalesce || c->urgent || c->last_read >= BEAT_BULK) return false;
+    return c->state == CONN_OPEN && s->live >= BEAT_LEGS && s->codec->coalesce && !c->urgent && c->w->beat.ns > 0;
+}
+static bool conn_waits(struct conn *c) {
+    if (!conn_is_busy(c) || c->last_read >= BEAT_BULK) return false;
     if (c->turned.ns == c->w->now.ns) return false; /* what its own bytes caused is written in the turn that read them */
     if (!instant_before(c->w->now, instant_add(c->turned, c->w->beat))) return false;
     if (!list_is_linked(&c->beating)) list_push(&c->w->beating, &c->beating);
@@ -487,6 +490,8 @@ static void conn_look(struct conn *c) {
         conn_eof(c);
     }
 }
+/* Who reads on while its peer writes chases it, a segment a call: what comes next shares the next beat's reading. */
+static bool conn_lets_gather(const struct conn *c) { return !c->tls && conn_is_busy(c) && c->last_read < BEAT_BULK; }
 void conn_serve(struct conn *c) {
     list_del(&c->ready);
     if (conn_waits(c)) return;
@@ -497,7 +502,7 @@ void conn_serve(struct conn *c) {
     }
     size_t share = CONN_READ_SHARE;
     c->last_read = 0;
-    while (c->state != CONN_DEAD && c->readable && !c->paused && conn_read(c, &share)) { }
+    while (c->state != CONN_DEAD && c->readable && !c->paused && conn_read(c, &share) && !conn_lets_gather(c)) { }
     if (c->state != CONN_DEAD && c->paused) conn_look(c); /* also where it was paused just now: this edge was the last */
     if (c->leaving) conn_leave(c);
     if (c->state == CONN_DEAD) return;

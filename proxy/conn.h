@@ -47,6 +47,7 @@ struct conn {
     bool session_open;                  /* codec.open was called: codec.close is owed */
     bool urgent;                        /* a cancel is to be written, or the peer left: it waits for no beat */
     bool half_closed;                   /* our FIN was sent */
+    bool shelved;                       /* the owner's word: on its list of those that can take more */
     bool gone_said;
     bool leaving;                       /* down: told to go when what has come already was read */
     bool fault_told;                    /* down: the last leg heard of the peer's fault, and its exchange logs it */

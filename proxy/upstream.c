@@ -173,9 +173,12 @@ static bool conn_has_room(const struct conn *c) {
 }
 static void conn_file(struct conn *c) { /* on the list that its room says */
     struct endpoint *e = endpoint_of(c);
+    bool room = conn_has_room(c) && list_is_linked(&e->node);
+    if (room && c->shelved) return;
     list_del(&c->node);
-    if (conn_has_room(c) && list_is_linked(&e->node)) list_unshift(&e->open, &c->node);
+    if (room) list_unshift(&e->open, &c->node);
     else list_push(&e->busy, &c->node);
+    c->shelved = room;
 }
 static void pump(struct upstream *u);
 static void grant(struct upstream *u, struct place *p, struct conn *c);

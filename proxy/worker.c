@@ -165,10 +165,8 @@ bool worker_turn(struct worker *w) {
     w->wall = 0;
     w->worked = false;
     if (!w->base) run_mail(w); /* a loop that a test turns: nothing wakes it */
-    while (!list_is_empty(&w->beating)) {
-        struct conn *c = LIST_OF(w->beating.next, struct conn, beating);
-        if (instant_before(w->now, instant_add(c->turned, w->beat))) break;
-        conn_beat(c);
+    if (!list_is_empty(&w->beating) && !instant_before(w->now, instant_add(LIST_OF(w->beating.next, struct conn, beating)->turned, w->beat))) {
+        while (!list_is_empty(&w->beating)) conn_beat(LIST_OF(w->beating.next, struct conn, beating));
     }
     struct list ready;
     list_init(&ready);

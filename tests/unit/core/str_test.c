@@ -76,14 +76,26 @@ static void a_number_is_digits_only_and_saturates(void **state) {
     assert_false(str_to_u64(STR("99999999999999999999999999990x"), &v));
 }
 
-static void the_name_hash_is_fnv_1a_of_the_lower_case(void **state) {
+static void the_name_hash_tells_lengths_and_ends_apart_and_not_case(void **state) {
     (void)state;
-    assert_int_equal(name_hash(STR("")), 0x811c9dc5u); /* vectors of the FNV draft, appendix C */
-    assert_int_equal(name_hash(STR("a")), 0xe40c292cu);
-    assert_int_equal(name_hash(STR("foobar")), 0xbf9cf968u);
-    assert_int_equal(name_hash(STR("FooBAR")), 0xbf9cf968u);
-    assert_int_not_equal(name_hash(STR("@[")), name_hash(STR("`{")));
-    assert_int_equal(name_hash_byte(NAME_HASH_SEED, 'a'), name_hash(STR("A")));
+    static const char *const names[] = { "", "a", "b", "ab", "ba", "te", "via", "vi", "host", "hots", "date", "accept", "accept-ch", "x-a-value",
+                                         "x-b-value", "grpc-status", "grpc-timeout", "x-request-timeout", "x-request-timeouts", "eight-by", "nine-byte" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (size_t k = 0; k < i; k++) assert_int_not_equal(name_hash(str_of(names[i])), name_hash(str_of(names[k])));
+    assert_int_equal(name_hash(STR("FooBAR")), name_hash(STR("foobar")));
+    assert_int_equal(name_hash(STR("X-Request-TIMEOUT")), name_hash(STR("x-request-timeout")));
+    assert_int_equal(name_hash((struct str){ 0 }), name_hash(STR("")));
+}
+static void the_name_hash_fills_a_table_evenly(void **state) {
+    (void)state;
+    unsigned slots[64] = { 0 }, most = 0;
+    for (int i = 0; i < 6400; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "x-field-%d", i);
+        unsigned *slot = &slots[name_hash(str_of(name)) % 64];
+        if (++*slot > most) most = *slot;
+    }
+    assert_true(most < 160); /* 100 on average; six standard deviations more */
 }
 
 static void distance_counts_edits_of_short_words(void **state) {
@@ -122,7 +134,8 @@ int main(void) {
         cmocka_unit_test(split_does_not_read_past_the_slice),
         cmocka_unit_test(a_list_has_a_token_whole_and_in_any_case),
         cmocka_unit_test(a_number_is_digits_only_and_saturates),
-        cmocka_unit_test(the_name_hash_is_fnv_1a_of_the_lower_case),
+        cmocka_unit_test(the_name_hash_tells_lengths_and_ends_apart_and_not_case),
+        cmocka_unit_test(the_name_hash_fills_a_table_evenly),
         cmocka_unit_test(distance_counts_edits_of_short_words),
         cmocka_unit_test(the_small_ones_hold_for_null_and_for_the_ends),
     };
