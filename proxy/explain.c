@@ -196,16 +196,49 @@ static void deadline_sheet(struct sheet *s, const struct config *c, const struct
 }
 
 /* ---- what each ending does ------------------------------------------------------------------------------------------------------------------- */
+/* A fault may have a status that says it better than its ending's own (struct fault). */
+static const struct { enum ending why; uint16_t status[3]; } better[] = {
+    { ENDING_CLIENT_ERROR, { 413, 414, 431 } },
+    { ENDING_NO_ROUTE, { 501, 505 } },
+};
 static char *hears_http(const struct policy *p, enum ending e) {
-    struct rpc_answer a = { 0 };
+    struct rpc_answer a = { 0 }, b = { 0 };
     answer_decide(&p->answer, e, 0, NULL, &a);
     if (ending_rows[e].http == ENDING_CUT) return text("reset");
-    return a.http ? text("%u%s", a.http, a.retry_after.ns > 0 ? " Retry-After" : "") : text("— (log 499)");
+    if (!a.http) return text("— (log 499)");
+    char *s = text("%u", a.http);
+    for (size_t i = 0; i < sizeof better / sizeof *better; i++) {
+        for (size_t k = 0; better[i].why == e && k < 3 && better[i].status[k]; k++) {
+            answer_decide(&p->answer, e, better[i].status[k], NULL, &b);
+            char *status = text("%u", b.http);
+            if (b.http != a.http) add_word(&s, ", ", status);
+            free(status);
+        }
+    }
+    if (a.retry_after.ns > 0) add_word(&s, " ", "Retry-After");
+    return s;
+}
+/* Where the peer's code, or whether the answer had begun, says which (semantics 3). */
+static bool is_by_code(const struct policy *p, enum ending e, uint8_t grpc) {
+    for (uint32_t wire = 0; wire < 16; wire++) {
+        struct rpc_answer a = { .grpc = grpc };
+        answer_by_code(&p->answer, e, wire, false, false, &a);
+        if (a.grpc != grpc) return true;
+    }
+    return false;
 }
 static char *hears_grpc(const struct policy *p, enum ending e) {
-    struct rpc_answer a = { 0 };
+    struct rpc_answer a = { 0 }, late, big;
+    if (ending_rows[e].http <= ENDING_CUT) return text("—");
     answer_decide(&p->answer, e, 0, NULL, &a);
-    return ending_rows[e].http > ENDING_CUT ? text("%s", grpc_status_name(a.grpc)) : text("—");
+    answer_decide(&p->answer, e, 413, NULL, &big);
+    late = a;
+    answer_by_code(&p->answer, e, 0, true, false, &late);
+    char *s = text("%s", grpc_status_name(a.grpc));
+    if (e == ENDING_CLIENT_ERROR && big.grpc != a.grpc) add_word(&s, ", over a limit ", grpc_status_name(big.grpc));
+    if (is_by_code(p, e, a.grpc)) add_word(&s, ", ", "or by the code");
+    else if (late.grpc != a.grpc) add_word(&s, ", after the head ", grpc_status_name(late.grpc));
+    return s;
 }
 static char *upstream_text(const struct policy *p, const struct codec *k, enum ending e) {
     switch (ending_rows[e].upstream) {
@@ -216,6 +249,7 @@ static char *upstream_text(const struct policy *p, const struct codec *k, enum e
     }
     struct ladder l = cancel_ladder_in_mode(&p->cancel, k, e, true);
     bool told = p->deadline.mode >= MODE_FORWARD;
+    if (cancel_would(&p->cancel, k, e, told) == LEVEL_NOT_NEEDED) return text("it goes on"); /* client_gone: ignore */
     enum cancel_level level = cancel_level_of(CANCEL_NONE, told);
     char *s = NULL;
     for (size_t i = 0; i < l.n && l.rung[i] != RUNG_NONE; i++) {

@@ -52,6 +52,19 @@ def test_each_ending_says_what_either_side_hears():
     expect(row(rest, ending="client_closed")["HTTP client hears"], "— (log 499)")
     expect(row(rest, ending="deadline")["gRPC client hears"], "DEADLINE_EXCEEDED")
     expect(row(rest, ending="shed_expired")["http1 upstream is told by"], "never asked")
+    expect(row(rest, ending="no_route")["HTTP client hears"], "404, 501, 505")
+    expect(row(rest, ending="client_error")["gRPC client hears"], "INTERNAL, over a limit RESOURCE_EXHAUSTED")
+    expect(row(rest, ending="upstream_reset")["gRPC client hears"], "INTERNAL, or by the code")
+    expect(row(rest, ending="upstream_closed")["gRPC client hears"], "UNAVAILABLE, after the head INTERNAL")
+
+
+def test_work_that_a_leaving_client_leaves_alone():
+    """client_gone: ignore: explain says that it goes on, and not by which rung it is cancelled."""
+    config = json.loads(json.dumps(CONFIG))
+    config["policies"]["default"]["cancel"] = {"client_gone": "ignore"}
+    rest = routes(config=config)["routes[1]"]["endings"]
+    expect(row(rest, ending="client_closed")["http1 upstream is told by"], "it goes on")
+    expect(row(rest, ending="deadline")["http1 upstream is told by"], "close")
 
 
 def test_what_a_policy_cannot_do_is_warned_of():

@@ -30,7 +30,8 @@ def walk(part):
         todo = [k for k in todo if re.search(WALK, name_of(k))]
     with Authority() as authority, Walk(todo, authority) as w:
         w.go()
-    note(f"{len(todo)} combinations, {len({k.ending for k in todo})} endings")
+        compared = w.explain()
+    note(f"{len(todo)} combinations, {len({k.ending for k in todo})} endings, {compared} compared with what explain says")
     wrong = [w.wrong[k.number] for k in todo if k.number in w.wrong]
     assert not wrong, f"{len(wrong)} of {len(todo)}:\n" + "\n".join(wrong)
     expect(sorted(w.played), [k.number for k in todo], "the combinations that were played")

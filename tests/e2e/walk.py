@@ -145,6 +145,9 @@ class Asked1(Asked):
     def sees(self):
         return "closed" if self.gone else None
 
+    def names(self):
+        return {n for n, _ in self.message.fields}
+
     def answered_back(self):
         """What the gateway said to what this end did."""
         return self.sees()
@@ -194,6 +197,9 @@ class Asked2(Asked):
         if self.stream.code is not None:
             return f"reset {h2.name_of(self.stream.code)}"
         return "closed" if self.gone or self.session.ended else None
+
+    def names(self):
+        return {n for n, _ in self.stream.fields}
 
     def answered_back(self):
         return None if self.stream.code is None else self.sees()  # the connection is free, and may end with another one's request
@@ -487,7 +493,14 @@ class Down1:
         self.wire.reset()
 
     def close(self):
-        self.wire.close()
+        if self.k.rung == "gone-ignore":
+            self.end_direction()
+        else:
+            self.wire.close()
+
+    def seen_off(self):
+        """The gateway has seen the end, and closed as well."""
+        self.wire.to_end()
 
     def end_direction(self):
         with contextlib.suppress(OSError):
@@ -570,6 +583,13 @@ class Down2:
             socket.socket.shutdown(self.session.wire.sock, socket.SHUT_WR)
         self.lane.sessions.pop(self.key, None)
 
+    def seen_off(self):
+        sock = self.session.wire.sock
+        sock.settimeout(PATIENCE)
+        with contextlib.suppress(ConnectionResetError):
+            while sock.recv(65536):  # frames are not answered any more
+                pass
+
     def end_direction(self):
         self.stream.send(b"", end=True)
 
@@ -624,7 +644,7 @@ def policies(names):
         d = {"read": ["grpc-timeout", "connect-timeout-ms", "x-request-timeout", "x-strict"], "default": "90s", "idle": "90s", "max": "90s", "grace": "10ms",
              "streaming": {"idle": "90s"}}
         ms = f"{int(SHORT * 1000)}ms"
-        d.update({"plain": {}, "grace": {"grace": "60s"}, "default": {"default": ms, "streaming": {"detect": "never"}}, "try": {"per_try": ms},
+        d.update({"plain": {}, "grace": {"grace": "60s"}, "default": {"default": ms, "streaming": {"detect": "never"}}, "try": {"per_try": ms}, "needs": {"needs": "20s"},
                   "idle": {"idle": ms, "streaming": {"idle": ms}}}[kind])
         rungs = table.RUNGS.get(rung, table.RUNGS["own"])
         cancel = {"http1": rungs[0].split(), "http2": rungs[1].split(), "drain_limit": {"time": "20s", "bytes": "64MiB"},
@@ -813,6 +833,19 @@ class Walk:
             lane.join()
         self.g.wait_exit(0)
 
+    def explain(self):
+        """Where explain and what happened differ: a sentence for each combination."""
+        with open(self.g.config_path, encoding="utf-8") as f:
+            code, out, err = curfew("explain", "--json", "-c", "@", text=f.read())
+        expect((code, err), (0, ""))
+        routes = {r["route"]: r for r in json.loads(out)["routes"]}
+        compared = [k for k in self.todo if k.number in self.saw and route_of(k) in routes]
+        for k in compared:
+            wrong = explained(k, *self.saw[k.number][:2], routes[route_of(k)], self.saw[k.number][2])
+            if wrong:
+                self.wrong[k.number] = "; ".join([*filter(None, [self.wrong.get(k.number)]), *wrong]) if k.number in self.wrong else f"{name_of(k)}: {'; '.join(wrong)}"
+        return len(compared)
+
     def play(self, lane, k):
         for again in range(4):
             try:
@@ -855,7 +888,7 @@ class Walk:
 
     def stand(self, down, k, target, limit):
         """Brings both ends to the moment; what the upstream has."""
-        seconds = {"deadline of the client": limit, "deadline while connecting": limit, "deadline all but passed": 0.004}.get(k.cause.name, 50)
+        seconds = {"deadline of the client": limit, "deadline while connecting": limit, "deadline all but passed": 0.004, "less than the route needs": 5}.get(k.cause.name, 50)
         fields = [] if k.cause.policy == "default" else [down.voice.deadline(seconds)]
         if k.cause.name == "client sends a broken deadline":
             fields.append("x-strict: soon")
@@ -895,8 +928,10 @@ class Walk:
         if k.rung == "gone-ignore":
             if k.client.wire == 20 and name == "client resets its stream" or name == "client resets at its deadline":
                 down.session.round_trip()
+            elif "closes" in name:
+                down.seen_off()
             else:
-                time.sleep(QUIET)
+                time.sleep(4 * QUIET)  # a TCP reset shows nobody that it was seen
             self.finish(k, asked)
         wrong = []
 
@@ -919,7 +954,7 @@ class Walk:
             check("calls", len(self.ends.calls.all(target.rsplit("/", 1)[1])), int(table.is_called(k)))
         if asked is not None:
             self.look(k, asked, check)
-        self.saw[k.number] = (saw, line)
+        self.saw[k.number] = (saw, line, asked)
         return "; ".join(wrong) or None
 
     def happen(self, down, k, target, asked):
@@ -1012,6 +1047,70 @@ class Walk:
         if wanted == "protocol error" and saw in ("closed", "reset PROTOCOL_ERROR"):
             return
         check("the upstream saw", saw, wanted)
+
+
+# ---- what explain says ---------------------------------------------------------------------------------------------------------------------
+
+GRPC = ("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE")
+NAMES = {"grpc": "grpc", "web": "grpc-web", "text": "grpc-web", "unary": "connect", "stream": "connect"}
+
+
+def said_in_grpc(saw):
+    """A gRPC status as the client saw it, by its name; None: it saw none."""
+    word, *more = saw.split()
+    if word in ("status", "trailers", "frame"):
+        return GRPC[int(more[0])]
+    if word in ("error", "end"):
+        return {"canceled": "CANCELLED"}.get(more[-1], more[-1].upper())
+    return None
+
+
+def explained(k, saw, line, route, asked):
+    """What `curfew explain` says otherwise of this combination than it happened."""
+    row = next((r for r in route["endings"] if r["ending"] == line["ending"]), None)
+    codec = "http2" if k.up.wire == 20 else "http1"
+    wrong = []
+
+    def check(what, said, happened):
+        if happened is not None and said != happened:
+            wrong.append(f"explain says of {what} {said!r}, and it was {happened!r}")
+    if row:
+        compare_ending(k, saw, line, row, check)
+    rpc = NAMES.get(k.client.rpc, "http")
+    speaks = f"{rpc} \u2192 grpc" if k.up.translate else rpc
+    carried = next(r for r in route["deadline"] if (r["client speaks"], r["upstream speaks"]) == (speaks, codec))
+    check("whether it can be carried", "no_route" in carried["lost"], not table.carried(k.client, k.up))
+    if asked:
+        check("the deadline", carried["upstream is told"], ", ".join(n for n in carried["upstream is told"].split(", ") if n in asked.names()))
+    return wrong
+
+
+def compare_ending(k, saw, line, row, check):
+    if saw.startswith("problem"):
+        said = row["HTTP client hears"]
+        check("HTTP", said, said if saw.split()[1] in said.replace(",", "").split() else saw)
+    elif saw == "gone":
+        check("HTTP", row["HTTP client hears"], "\u2014 (log 499)")
+    elif table.ENDINGS[k.ending].http == table.CUT:
+        check("HTTP", row["HTTP client hears"], "reset")
+    said, heard = row["gRPC client hears"], said_in_grpc(saw)
+    first, _, more = said.partition(", ")
+    if more == "or by the code":
+        wanted = GRPC[table.GRPC_OF_CODE.get(table.code_of(k), table.INTERNAL)]
+    elif more.startswith("after the head") and k.moment in table.LATE and not table.is_held(k):
+        wanted = more.split()[-1]
+    else:
+        wanted = first
+    check("gRPC", wanted, heard)
+    told = row["http2 upstream is told by" if k.up.wire == 20 else "http1 upstream is told by"]
+    if k.moment == "head":
+        if table.ENDINGS[k.ending].upstream == "never asked":
+            check("the upstream", told, "never asked")
+    elif line.get("cancel_level") == "side_channel":
+        check("the upstream", told, "side_channel, and " + {"close": "close", "reset": "native", "drain": "drain", "none": "ttl"}[table.way(k)])
+    elif line.get("cancel_level") != "withdrawn":
+        check("the upstream", told, line.get("cancel_level", told if told in ("\u2014", "protocol error", "it goes on") else "nothing"))
 
 
 def name_of(k):

@@ -24,6 +24,7 @@ ENDINGS = {
     "no_route": Ending(404, UNIMPLEMENTED, "never asked"),
     "deadline": Ending(504, DEADLINE_EXCEEDED, "cancel"),
     "shed_expired": Ending(504, DEADLINE_EXCEEDED, "never asked"),
+    "shed_latency": Ending(504, DEADLINE_EXCEEDED, "never asked"),
     "shed_load": Ending(503, UNAVAILABLE, "never asked"),
     "connect_failure": Ending(503, UNAVAILABLE, "nothing"),
     "connect_timeout": Ending(503, UNAVAILABLE, "nothing"),
@@ -36,7 +37,6 @@ ENDINGS = {
     "shutdown": Ending(503, UNAVAILABLE, "cancel"),
 }
 UNCAUSED = {  # and why nothing that a peer does can bring them
-    "shed_latency": "no key of the configuration says yet how much time a route needs",
     "parent_cancelled": "no request names another as its parent yet",
     "operator_cancelled": "the admin address has no verb that ends a request yet",
 }
@@ -130,6 +130,7 @@ CAUSES = [
     cause("deadline of the client", "deadline"),
     cause("deadline by default", "deadline", at=("before",), policy="default"),
     cause("deadline all but passed", "shed_expired", at=("head",)),
+    cause("less than the route needs", "shed_latency", at=("head",), policy="needs"),
     cause("no room", "shed_load", at=("head",), to="full"),
     cause("try too long", "try_timeout", policy="try"),
     cause("silence", "upstream_idle", at=("mid", "inside"), policy="idle"),
@@ -188,6 +189,8 @@ def ending_of(c, u, cause_, moment):
         return "upstream_reset"  # semantics 4: as RST_STREAM(CANCEL)
     if name == "upstream answers nonsense" and moment in LATE and c.rpc == "tunnel":
         return None  # its bytes are its own
+    if name == "less than the route needs" and c.rpc in ("stream", "tunnel"):
+        return None  # what a route needs is said of answers, and a stream lives as long as it is given
     if name == "client takes nothing" and (c.wire < 20 and (c.rpc != "http" or u.tls) or c.rpc in ("unary", "tunnel")):
         return None  # the same writes; each needs megabytes to fill the kernel's buffers
     return cause_.ending
