@@ -273,19 +273,21 @@ static bool conn_is_busy(const struct conn *c) {
     return c->state == CONN_OPEN && s->live >= BEAT_LEGS && s->codec->coalesce && !c->urgent && c->w->beat.ns > 0;
 }
 static bool conn_waits(struct conn *c) {
-    if (!conn_is_busy(c) || c->last_read >= BEAT_BULK) return false;
-    if (c->turned.ns == c->w->now.ns) return false; /* what its own bytes caused is written in the turn that read them */
+    if (!conn_is_busy(c) || c->last_read >= BEAT_BULK || c->w->bulk == c->w->turn) return false;
+    if (c->turn == c->w->turn) return false; /* what its own bytes caused is written in the turn that read them */
     if (!instant_before(c->w->now, instant_add(c->turned, c->w->beat))) return false;
     if (!list_is_linked(&c->beating)) list_push(&c->w->beating, &c->beating);
     return true;
 }
 static void conn_serves(struct conn *c) {
     c->turned = c->w->now;
+    c->turn = c->w->turn;
     c->w->worked = true;
     list_del(&c->beating);
 }
 void conn_beat(struct conn *c) {
     list_del(&c->beating);
+    c->turned = (instant){ 0 };
     if (!list_is_linked(&c->ready)) list_push(&c->w->ready, &c->ready);
 }
 
@@ -449,6 +451,7 @@ static bool conn_read(struct conn *c, size_t *share) {
         size_t got = (size_t)n;
         c->bytes_in += got;
         c->last_read += got;
+        if (c->last_read >= BEAT_BULK) w->bulk = w->turn;
         if (c->state == CONN_LINGERING) {
             c->lingered += got;
             if (c->lingered > LINGER_BYTES) conn_die(c, false);

@@ -64,6 +64,7 @@ struct conn {
     struct list ready, touched, reap;   /* the worker's lists */
     struct list beating;                /* ... of those that wait for the beat */
     instant turned;                     /* the last time it was read from or written to */
+    uint64_t turn;                      /* ... and the worker's turn */
     struct buffer in;                   /* input the codec has not used */
     struct buffer backlog;              /* output the socket refused */
     struct timer timer;

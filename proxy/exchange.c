@@ -182,6 +182,7 @@ static void answer_ending(struct exchange *x, enum ending why) {
     struct rpc_answer what = answer_for(x, why);
     struct head *h = ARENA_NEW(&x->arena, struct head);
     struct str body = { 0 };
+    leg_hurry(&x->leg);
     if (x->answered == ANSWERED_NOT) {
         x->rpc->answer(&x->arena, &what, x->request, h, &body);
         x->outcome.grpc = strcmp(x->rpc->family, "http") != 0 ? (int16_t)what.grpc : (int16_t)-1;

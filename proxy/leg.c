@@ -44,6 +44,9 @@ enum cancel_way leg_cancel(struct leg *g, enum ending why, uint32_t wire, enum c
     conn_touch(c);
     return did;
 }
+void leg_hurry(struct leg *g) {
+    if (g->session) conn_of(g->session)->urgent = true;
+}
 void leg_received(struct leg *g, size_t n) { g->uncredited += n; }
 void leg_leave(struct leg *g) {
     struct session *s = g->session;

@@ -19,7 +19,7 @@ struct endpoint { /* freed when it is out of the list and its last connection is
     const struct address *conf;  /* whose name it came from */
     struct sockaddr_storage sa;
     socklen_t len;
-    struct list open;            /* connections with a free slot, the last used first */
+    struct list open;            /* connections with a free slot; the last that came by one first: of those that take many, the fullest */
     struct list busy;            /* all others */
     size_t nconns, inflight;
     unsigned number;
@@ -239,6 +239,7 @@ static void on_up_gone(struct conn *c, const struct fault *f) {
     if (!c->session_open) connect_failed(u, c, f ? f : &closed);
     list_del(&c->node);
     list_push(&endpoint_of(c)->busy, &c->node);
+    c->shelved = false;
     u->nconns--;
     metric_dec(&u->w->metrics, METRIC_UPSTREAM_OPEN);
     pump(u);

@@ -163,6 +163,7 @@ static void reap(struct worker *w) {
 bool worker_turn(struct worker *w) {
     w->now = w->os->now();
     w->wall = 0;
+    w->turn++;
     w->worked = false;
     if (!w->base) run_mail(w); /* a loop that a test turns: nothing wakes it */
     if (!list_is_empty(&w->beating) && !instant_before(w->now, instant_add(LIST_OF(w->beating.next, struct conn, beating)->turned, w->beat))) {

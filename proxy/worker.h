@@ -37,6 +37,7 @@ struct worker {
     unsigned index, count;
     struct config *config;           /* a reference; NULL for a worker that is no gateway (the sample upstream) */
     instant now;                     /* of this turn */
+    uint64_t turn;                   /* its number */
     int64_t wall;                    /* of this turn; read by worker_wall when first asked */
     struct wheel wheel;
     struct contexts contexts;
@@ -45,8 +46,9 @@ struct worker {
     struct out out;
     uint8_t *scratch;                /* owned: SCRATCH_BYTES, what recv fills */
     struct list ready, touched, reap; /* of conn */
-    struct list beating;             /* of conn: wait for the beat, in order of their coming */
+    struct list beating;             /* of conn: wait for the beat; when it is over for the first of them, all are served, so that they fall into step */
     span beat;                       /* 0: none waits */
+    uint64_t bulk;                   /* the last turn that read much from one connection: what it moved waits for no beat */
     bool worked;                     /* this turn served a connection */
     struct list borrowers;           /* bodies with bytes in scratch, or in the input that is being fed */
     struct list conns;               /* all */

@@ -55,6 +55,7 @@ struct sock { /* one connection, seen from its other end: the test's */
     int error;                  /* pending in the socket; taken once */
     bool edge;                  /* something changed since the last turn */
     size_t room;                /* bytes that we still take */
+    size_t segment;             /* how much one recv brings at most, as if the rest came just after it; 0: all */
     char *got;                  /* all that the gateway said */
     size_t ngot, capgot, seen;  /* seen: how far the test has looked */
     bool half_closed;           /* the gateway's FIN by shut_write */
@@ -62,7 +63,7 @@ struct sock { /* one connection, seen from its other end: the test's */
     unsigned said_turn, closed_turn; /* when it last said something, or closed */
     int64_t closed_at;          /* ns since the scenario began */
 };
-struct given { const char *listener, *upstream, *policy, *routes, *shutdown, *policies, *top; }; /* what stands at those places in the YAML */
+struct given { const char *listener, *upstream, *policy, *routes, *shutdown, *policies, *beat, *top; }; /* what stands at those places in the YAML */
 static struct world {
     int64_t now;                /* ns since the scenario began */
     struct worker w;
@@ -107,6 +108,7 @@ static inline ssize_t os_recv(int fd, void *p, size_t n) {
     size_t have = buffer_size(&s->in);
     if (have) {
         if (n > have) n = have;
+        if (s->segment && n > s->segment) n = s->segment;
         memcpy(p, buffer_data(&s->in), n);
         buffer_take(&s->in, n);
         return (ssize_t)n;
@@ -279,7 +281,8 @@ static inline struct config *config_of(struct given g) {
     char *yaml = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&yaml, &n);
-    fprintf(f, "workers: 1\nlisteners:\n  edge: { address: 127.0.0.1:8080, trust: all, beat: 0s, %s }\n", g.listener ? g.listener : "");
+    fprintf(f, "workers: 1\nlisteners:\n  edge: { address: 127.0.0.1:8080, trust: all, beat: %s, %s }\n", g.beat ? g.beat : "0s",
+            g.listener ? g.listener : "");
     fprintf(f, "upstreams:\n  app: { endpoints: 127.0.0.1:9001, %s }\n", g.upstream ? g.upstream : "");
     fprintf(f, "policies:\n  default: { %s }\n%s\n", g.policy ? g.policy : "", g.policies ? g.policies : "");
     fprintf(f, "routes:\n%s\n", g.routes ? g.routes : "  - { match: { path: /* }, upstream: app }");
