@@ -16,7 +16,7 @@ packages() {
         bench) packages demo && echo wrk nghttp2-client nginx-light haproxy ;;
         # a runtime and a gRPC library for each language of tests/polyglot
         polyglot) packages demo && echo openssl curl nghttp2-client pkgconf protobuf-compiler protobuf-compiler-grpc golang-go \
-            golang-google-grpc-dev golang-goprotobuf-dev golang-golang-x-sys-dev python3-grpcio python3-protobuf g++ libgrpc++-dev default-jdk-headless libgrpc-java \
+            golang-google-grpc-dev golang-goprotobuf-dev golang-golang-x-sys-dev python3-grpcio python3-protobuf python3-flask gunicorn g++ libgrpc++-dev default-jdk-headless libgrpc-java \
             protobuf-compiler-grpc-java-plugin libprotobuf-java libnetty-java libnetty-tcnative-java libnetty-tcnative-jni \
             libgoogle-gson-java libguava-java libperfmark-java libgeronimo-annotation-1.3-spec-java ;;
         node) echo nodejs npm ;;

@@ -29,14 +29,17 @@ $(O)/python/%_pb2.py: $(S)/%.proto
 	$(Q)protoc -I$(S) --python_out=$(@D) --grpc_out=$(@D) --plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin $<
 
 # What package-lock.json says, wherever npm gets it from; modules are found from the folder that the program is in.
-$(O)/node/ready: $(S)/node/package.json $(S)/node/package-lock.json $(wildcard $(S)/node/*.js) $(wildcard $(S)/*.proto)
+$(O)/node/ready: $(S)/node/package.json $(S)/node/package-lock.json $(wildcard $(S)/node/*.js $(S)/node/*.mjs) $(wildcard $(S)/*.proto) $(O)/echo.pb
 	$(call say,npm)
 	$(Q)mkdir -p $(@D)
-	$(Q)cp $(filter-out %.proto,$^) $(@D)/
+	$(Q)cp $(filter-out %.proto %.pb,$^) $(@D)/
 	$(Q)cp $(filter %.proto,$^) $(O)/
 	$(Q)cmp -s $(@D)/package-lock.json $(@D)/node_modules/.installed || \
 	  { (cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && cp $(@D)/package-lock.json $(@D)/node_modules/.installed; }
 	$(Q)touch $@
+$(O)/echo.pb: $(S)/echo.proto
+	$(Q)mkdir -p $(@D)
+	$(Q)protoc -I$(S) --descriptor_set_out=$@ $<
 
 $(O)/cpp/echo.pb.cc: $(S)/echo.proto
 	$(Q)mkdir -p $(@D)

@@ -25,7 +25,7 @@ COMMANDS = {
     "cpp": ["build/polyglot/cpp/peer"],
     "java": ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "@build/polyglot/java/arguments", "Peer"],
 }
-ENVIRONMENT = {"PYTHONPATH": os.path.join(OUT, "python"), "PYTHONDONTWRITEBYTECODE": "1", "GRPC_VERBOSITY": "NONE"}
+ENVIRONMENT = {"PYTHONPATH": os.path.join(OUT, "python"), "PYTHONDONTWRITEBYTECODE": "1", "GRPC_VERBOSITY": "NONE", "NODE_EXTRA_CA_CERTS": CERTIFICATE}
 
 
 def make_certificate():

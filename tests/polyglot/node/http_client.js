@@ -25,7 +25,7 @@ async function byUndici() {
 }
 
 function byHttp2() {
-  const { pathname } = new URL(url);
+  const { pathname, search } = new URL(url);
   const session = http2.connect(url, { ca, servername: 'localhost' });
   const { host, ...rest } = headers;
   return new Promise((resolve, reject) => {
@@ -34,7 +34,7 @@ function byHttp2() {
       const tunnel = kind === 'websocket';
       if (tunnel && !settings.enableConnectProtocol) reject(new Error('the gateway does not offer extended CONNECT'));
       const how = tunnel ? { ':method': 'CONNECT', ':protocol': 'websocket', 'sec-websocket-version': '13' } : { ':method': method };
-      const stream = session.request({ ...how, ':path': pathname, ':authority': host, ...rest }, { endStream: !tunnel && !body });
+      const stream = session.request({ ...how, ':path': pathname + search, ':authority': host, ...rest }, { endStream: !tunnel && !body });
       stream.on('error', reject);
       stream.on('response', (fields) => onStatus(fields[':status']));
       stream.on('data', (piece) => process.stdout.write(piece));

@@ -6,44 +6,17 @@ const path = require('path');
 const readline = require('readline');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
+const { now, say, payload, Sum, question } = require('./common');
 
 const load = (file) => grpc.loadPackageDefinition(loader.loadSync(path.join(__dirname, '..', file), { keepCase: true, longs: Number, defaults: true }));
 const { Echo } = load('echo.proto').polyglot;
 const MOST = { 'grpc.max_receive_message_length': 64 << 20, 'grpc.max_send_message_length': 64 << 20 };
 const NAMED = { ...MOST, 'grpc.ssl_target_name_override': 'localhost', 'grpc.default_authority': 'localhost' };
 const DETAILS = 'grpc-status-details-bin';
-const EVERY = Buffer.from([...Array(256).keys()]);
-
-const now = () => Number(process.hrtime.bigint()) / 1e6;
-const say = (event) => process.stdout.write(`${JSON.stringify({ at: now(), ...event })}\n`);
-const payload = (n) => Buffer.alloc(n, EVERY);
 
 function pairs(metadata) {
   return Object.entries(metadata ? metadata.toJSON() : {}).flatMap(([key, values]) => values.map((v) =>
     (key.endsWith('-bin') ? { key, bin: v.toString('base64') } : { key, value: v })));
-}
-
-class Sum {
-  constructor() {
-    Object.assign(this, { received: 0, bytes: 0, a: 1, b: 0 });
-  }
-
-  add(data) {
-    this.received += 1;
-    this.bytes += data.length;
-    for (let i = 0; i < data.length;) { // so many additions cannot pass 2^53
-      for (const end = Math.min(data.length, i + 5552); i < end; i += 1) {
-        this.a += data[i];
-        this.b += this.a;
-      }
-      this.a %= 65521;
-      this.b %= 65521;
-    }
-  }
-
-  fields() {
-    return { received: this.received, bytes: this.bytes, adler: this.b * 65536 + this.a };
-  }
 }
 
 // ---- the server
@@ -179,11 +152,6 @@ function metadataOf(c) {
   metadata.add('x-call', c.id);
   (c.metadata || []).forEach((p) => metadata.add(p.key, p.key.endsWith('-bin') ? Buffer.from(p.bin, 'base64') : p.value));
   return metadata;
-}
-
-function question(c, i) {
-  const ask = i === 0 && c.ask ? { ...c.ask, details: Buffer.from(c.ask.details || '', 'base64') } : {};
-  return { ...ask, payload: payload(c.size || 0) };
 }
 
 function ask(c) {

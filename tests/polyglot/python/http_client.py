@@ -28,7 +28,7 @@ def main():
         with open(sys.argv[4], "rb") as f:
             connection.request("POST", url.path, f.read(), headers)
     else:
-        connection.request("GET", url.path, headers=headers)
+        connection.request("GET", urllib.parse.urlunsplit(("", "", url.path, url.query, "")), headers=headers)
     answer = connection.getresponse()
     out = sys.stdout.buffer
     out.write(b"%d\n" % answer.status)
