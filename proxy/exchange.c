@@ -375,7 +375,9 @@ static void on_fault(struct session *s, const struct fault *f) {
 /* A deadline, or a field of the context: no peer may have it dropped on its way (trap T25). */
 static bool is_ours(struct session *s, const struct field *f) {
     const struct config *c = conn_of(s)->w->config;
-    return dialect_of_field(&c->dialects, f) || fields_has(&c->policies.v[0].context, f);
+    bool ours = dialect_of_field(&c->dialects, f);
+    for (size_t i = 0; i < c->policies.n && !ours; i++) ours = fields_has(&c->policies.v[i].context, f); /* which one it gets is not known yet */
+    return ours;
 }
 const struct codec_events exchange_down_events = {
     .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_half_close = on_half_close,
