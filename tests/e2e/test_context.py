@@ -7,7 +7,7 @@ import re
 import tempfile
 
 import h2
-from harness import Gateway, Upstream, curfew, echo, expect, expect_in, get, request, serve
+from harness import ROOT, Gateway, Upstream, curfew, echo, expect, expect_in, get, request, serve
 from rpc import PATH, Translating, echoes
 
 ID, PARENT = "12345678901234567890123456789012", "1234567890123456"
@@ -243,6 +243,24 @@ def test_a_peer_cannot_name_a_field_of_ours_in_connection():
     with Upstream(serve(echo)) as up, Gateway(up, more={"policies": policies}) as g:
         for name, status in (("x-user", 400), ("user-id", 400), ("x-else", 200)):
             expect(g.ask(get("/", f"Connection: {name}", f"{name}: u")).status, status, name)
+
+
+def test_the_documentation_s_example_is_accepted():
+    """The configuration and the schema that docs/context.md shows are good, together."""
+    with open(os.path.join(ROOT, "docs/context.md"), encoding="utf-8") as f:
+        config, schema = re.findall(r"^```yaml\n(.*?)^```$", f.read(), re.M | re.S)
+    with tempfile.TemporaryDirectory(prefix="curfew-e2e-") as tmp:
+        with open(os.path.join(tmp, "context-schema.yaml"), "w", encoding="utf-8") as f:
+            f.write(schema)
+        with open(os.path.join(tmp, "curfew.yaml"), "w", encoding="utf-8") as f:
+            f.write("listeners: { mesh: { address: 127.0.0.1:18080, trust: all } }\n" + config)
+        code, out, err = curfew("check", "-c", os.path.join(tmp, "curfew.yaml"))
+        expect((code, err), (0, ""), out)
+        code, out, _ = curfew("check", "--effective", "-c", os.path.join(tmp, "curfew.yaml"))
+        expect(code, 0)
+        with open(os.path.join(tmp, "again.yaml"), "w", encoding="utf-8") as f:
+            f.write(out)
+        expect(curfew("check", "--effective", "-c", os.path.join(tmp, "again.yaml"))[:2], (0, out))
 
 
 def compare(tmp, was, now, *options):

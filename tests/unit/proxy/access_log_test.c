@@ -95,6 +95,7 @@ static void a_full_record_says_everything(void **state) {
     r.method = STR("POST"), r.host = STR("api.example.com"), r.path = STR("/shop.Orders/Get?x=1");
     r.route = STR("orders"), r.upstream = STR("orders"), r.endpoint = STR("127.0.0.1:9001");
     r.status = 200, r.grpc_status = 4, r.ending = ENDING_DEADLINE, r.detail = "the deadline passed", r.wire = 8;
+    r.missing = STR("trace x-user");
     r.deadline_source = STR("grpc-timeout"), r.deadline_in = span_ms(250), r.deadline_out = span_ms(244), r.left = span_us(-1500);
     r.lateness = span_us(300), r.mode = "observe", r.cancel_mode = "forward", r.would_have = ENDING_SHED_EXPIRED, r.would_cancel = LEVEL_CLOSE, r.let_through = ENDING_CLIENT_CONTEXT;
     r.attempts = 2, r.hedges = 1, r.winner = 2, r.no_retry = "budget", r.cancel_level = LEVEL_NATIVE, r.cancel_deferred = true;
@@ -104,7 +105,7 @@ static void a_full_record_says_everything(void **state) {
                         "{\"ts\":\"2026-02-01T00:00:00.123Z\",\"id\":\"0-7-1\",\"listener\":\"edge\",\"client\":\"192.0.2.1:4711\",\"protocol\":\"HTTP/2\","
                         "\"rpc\":\"grpc\",\"method\":\"POST\",\"host\":\"api.example.com\",\"path\":\"/shop.Orders/Get?x=1\",\"route\":\"orders\","
                         "\"upstream\":\"orders\",\"endpoint\":\"127.0.0.1:9001\",\"status\":200,\"grpc_status\":4,\"ending\":\"deadline\",\"by\":\"gateway\","
-                        "\"detail\":\"the deadline passed\",\"wire\":8,\"cancel_level\":\"native\",\"cancel_deferred\":true,\"attempts\":2,\"hedges\":1,\"winner\":2,\"no_retry\":\"budget\",\"deadline_source\":\"grpc-timeout\","
+                        "\"detail\":\"the deadline passed\",\"missing\":\"trace x-user\",\"wire\":8,\"cancel_level\":\"native\",\"cancel_deferred\":true,\"attempts\":2,\"hedges\":1,\"winner\":2,\"no_retry\":\"budget\",\"deadline_source\":\"grpc-timeout\","
                         "\"deadline_in_ms\":250,\"deadline_out_ms\":244,\"left_ms\":-1.500,\"lateness_ms\":0.300,\"mode\":\"observe\","
                         "\"cancel_mode\":\"forward\",\"would_have\":\"shed_expired\",\"would_cancel\":\"close\",\"let_through\":\"client_context\",\"request_bytes\":12,\"response_bytes\":18446744073709551615,\"duration_ms\":251.500,"
                         "\"upstream_ms\":7,\"queued_ms\":0}\n");
@@ -216,7 +217,7 @@ static void the_longest_line_fits(void **state) {
         struct str s = { big, sizeof big };
         big[sizeof big - 1] = '\0';
         r.id = r.listener = r.client = r.method = r.host = r.path = r.route = r.upstream = r.endpoint = s;
-        r.deadline_source = s;
+        r.deadline_source = r.missing = s;
         r.protocol = r.rpc = r.detail = big;
         r.status = UINT16_MAX, r.grpc_status = INT16_MAX, r.ending = ENDING_OPERATOR_CANCELLED, r.wire = UINT32_MAX;
         r.deadline_in = r.deadline_out = r.left = r.lateness = r.duration = r.answered = r.queued = span_ns(INT64_MIN);

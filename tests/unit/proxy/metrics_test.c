@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The metrics as a scraper reads them: every worker counted, every family declared once, and no label that is not ours.
 #include "policies/policy.h"
+#include "proxy/load.h"
 #include "proxy/metrics.h"
 #include <ctype.h>
 #include <pthread.h>
@@ -148,6 +149,26 @@ static void retries_are_counted_by_the_outcome_before_and_by_what_was_against_th
     assert_true(says("curfew_retries_refused_total{reason=\"no_time\"} 0"));
     assert_null(strstr(text, "reason=\"\""));
 }
+static void fields_that_did_not_pass_are_counted_by_why(void **state) {
+    (void)state;
+    metrics_field(&a, FIELD_UNLISTED, 2);
+    metrics_field(&b, FIELD_UNLISTED, 1);
+    metrics_field(&b, FIELD_LOAD, 4);
+    print(2);
+    assert_true(says("curfew_context_fields_removed_total{why=\"unlisted\"} 3"));
+    assert_true(says("curfew_context_fields_removed_total{why=\"load\"} 4"));
+    assert_true(says("curfew_context_fields_removed_total{why=\"caps\"} 0")); /* zeros, too */
+    assert_false(says("curfew_context_fields_removed_total{why=\"passed\"} 0"));
+}
+static void the_operators_switch_is_one_of_its_states(void **state) {
+    (void)state;
+    load_switch_set(LOAD_KEEP);
+    print(2);
+    load_switch_set(LOAD_AUTO);
+    assert_true(says("curfew_optional_fields_switch{state=\"off\"} 1"));
+    assert_true(says("curfew_optional_fields_switch{state=\"on\"} 0"));
+    assert_true(says("curfew_optional_fields_switch{state=\"auto\"} 0"));
+}
 static void lateness_is_a_cumulative_histogram_in_seconds(void **state) {
     (void)state;
     metrics_lateness(&a, span_us(500));  /* a bound is part of its bucket */
@@ -237,6 +258,8 @@ int main(void) {
         T(counters_of_all_workers_are_summed), T(a_gauge_may_rise_here_and_fall_there), T(requests_are_counted_by_ending),
         T(a_routes_requests_are_counted_by_its_name_or_its_place), T(what_is_observed_and_let_through_is_counted_by_route_where_that_can_be),
         T(cancels_are_counted_by_ending_and_level), T(retries_are_counted_by_the_outcome_before_and_by_what_was_against_them),
+        T(fields_that_did_not_pass_are_counted_by_why),
+        T(the_operators_switch_is_one_of_its_states),
         T(lateness_is_a_cumulative_histogram_in_seconds),
         T(every_family_is_declared_once_before_its_samples), T(printing_needs_no_lock),
     };
