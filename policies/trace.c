@@ -163,7 +163,7 @@ static void write_state(struct head *up, const struct tracestate *s) {
         memcpy(p + n, s->v[i].p, s->v[i].n);
         n += s->v[i].n;
     }
-    head_add(up, token_name(TOKEN_TRACESTATE), (struct str){ p, n });
+    head_add(up, token_name(TOKEN_TRACESTATE), (struct str){ p, n })->changes = true;
 }
 /* Ours, leftmost, and no older one of ours beside it. */
 static void put_ours(const struct trace_policy *p, struct arena *a, struct str traceparent, struct tracestate *s) {
@@ -181,6 +181,7 @@ static void write_hop(const struct trace_policy *p, struct str trace_id, unsigne
     if (join) put_ours(p, up->arena, traceparent, s);
     tally->members += fit(s, join, p->max_bytes);
     head_set(up, token_name(TOKEN_TRACEPARENT), traceparent);
+    head_find(up, TOKEN_TRACEPARENT)->changes = true;
     write_state(up, s);
 }
 static void restart(const struct trace_policy *p, const struct trace_root *root, uint64_t *random, struct head *up, struct trace_tally *tally) {
