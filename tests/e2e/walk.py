@@ -23,7 +23,7 @@ import walk_table as table
 from harness import HOST, PATIENCE, Gateway, Gone, Message, Upstream, Wire, curfew, eventually, expect, free_port
 from rpc import end_stream, frame, frames
 
-SHORT = 0.4    # seconds of every limit that is to pass
+LIMITS = (0.4, 1.2, 4.0)  # seconds of every limit that is to pass; the next one where the machine was too busy to bring both ends to their moment in time
 QUIET = 0.03   # and of every look at what must not happen
 LANES = 48
 
@@ -617,8 +617,8 @@ class Down2:
 # ---- the walk --------------------------------------------------------------------------------------------------------------------------------
 
 
-def policy_of(k):
-    return f"{k.cause.policy}-{k.rung}"
+def policy_of(k, again=0):
+    return f"{k.cause.policy}{again or '' if k.cause.policy in ('default', 'try', 'idle') else ''}-{k.rung}"
 
 
 def upstream_of(k):
@@ -626,15 +626,19 @@ def upstream_of(k):
     return "http2-no-tunnels" if k.cause.name == "cannot be carried" and k.client.rpc == "tunnel" else name
 
 
-def route_of(k):
-    return f"{upstream_of(k)}{'-to-grpc' if k.up.translate else ''}.{policy_of(k)}"
+def route_of(k, again=0):
+    return f"{upstream_of(k)}{'-to-grpc' if k.up.translate else ''}.{policy_of(k, again)}"
+
+
+def listener_of(k, again):
+    return "tls" * k.client.tls + (f"-{k.cause.listener}{again}" if k.cause.listener else "") or "plain"
 
 
 def target_of(k, again=0):
     name = f"c{k.number}" + ("x" * again)
     if k.cause.name == "client asks for a broken path":
         return f"/%zz/{name}"
-    return f"/nowhere/{name}" if k.cause.name == "no route" else f"/{route_of(k)}/{name}"
+    return f"/nowhere/{name}" if k.cause.name == "no route" else f"/{route_of(k, again)}/{name}"
 
 
 def policies(names):
@@ -643,9 +647,9 @@ def policies(names):
         kind, rung = name.split("-", 1)
         d = {"read": ["grpc-timeout", "connect-timeout-ms", "x-request-timeout", "x-strict"], "default": "90s", "idle": "90s", "max": "90s", "grace": "10ms",
              "streaming": {"idle": "90s"}}
-        ms = f"{int(SHORT * 1000)}ms"
+        ms = f"{int(LIMITS[int(kind[-1]) if kind[-1].isdigit() else 0] * 1000)}ms"
         d.update({"plain": {}, "grace": {"grace": "60s"}, "default": {"default": ms, "streaming": {"detect": "never"}}, "try": {"per_try": ms}, "needs": {"needs": "20s"},
-                  "idle": {"idle": ms, "streaming": {"idle": ms}}}[kind])
+                  "idle": {"idle": ms, "streaming": {"idle": ms}}}[kind.rstrip("12")])
         rungs = table.RUNGS.get(rung, table.RUNGS["own"])
         cancel = {"http1": rungs[0].split(), "http2": rungs[1].split(), "drain_limit": {"time": "20s", "bytes": "64MiB"},
                   "client_gone": {"gone-drain": "drain", "gone-ignore": "ignore"}.get(rung, "cancel")}
@@ -714,13 +718,14 @@ class Walk:
 
     def configuration(self):
         from harness import yaml
-        g_addresses = {n: f"{HOST}:{free_port()}" for n in ("plain", "admin", "slow", "tls", "tls-slow")}
-        self.addresses = g_addresses
-        ms = f"{int(SHORT * 1000)}ms"
-        slow = {"timeouts": {"body": ms, "write": ms}}
+        listeners = {"plain": {}, "tls": {}}
+        for i, seconds in enumerate(LIMITS):
+            ms = f"{int(seconds * 1000)}ms"
+            listeners[f"-slow{i}"] = listeners[f"tls-slow{i}"] = {"timeouts": {"body": ms, "write": ms}}
+        self.addresses = {n: f"{HOST}:{free_port()}" for n in (*listeners, "admin")}
         tls = {"tls": {"certificates": [self.pair]}}
-        listeners = {n: {"address": g_addresses[n], "trust": "all", "backlog": 4096, **(slow if "slow" in n else {}), **(tls if "tls" in n else {})}
-                     for n in ("plain", "slow", "tls", "tls-slow")}
+        listeners = {n: {"address": self.addresses[n], "trust": "all", "backlog": 4096, **more, **(tls if n.startswith("tls") else {})}
+                     for n, more in listeners.items()}
         dead = f"{HOST}:{free_port()}"
         big = {"max_connections": 4096, "max_requests": 100000, "reset_budget": {"burst": 0}, "idle_timeout": "60s",
                "connect_timeout": "20s"}
@@ -731,24 +736,25 @@ class Walk:
                                       "tls": {"ca": self.authority.ca, "server_name": "walk.test"}}
             upstreams["full" + n] = {"protocol": protocol, "endpoints": [self.ups["full" + n].address], "max_requests": 1, "max_pending": 0}
             upstreams["dead" + n] = {"protocol": protocol, "endpoints": [dead], **big}
-            upstreams["mute" + n] = {"protocol": protocol, "endpoints": [self.mute], **big, "connect_timeout": ms}
+            upstreams["mute" + n] = {"protocol": protocol, "endpoints": [self.mute], **big, "connect_timeout": "400ms"}
             upstreams["wait" + n] = {"protocol": protocol, "endpoints": [self.mute], **big, "connect_timeout": "60s"}
         upstreams["http2-no-tunnels"] = {"protocol": "http2", "endpoints": [self.ups["http2-no-tunnels"].address], **big}
         routes = {}
         for k in self.todo:
             if k.cause.name in ("no route", "client asks for a broken path"):
                 continue
-            name = route_of(k)
-            routes[name] = {"name": name, "match": {"path": f"/{name}/{{id}}"}, "upstream": upstream_of(k), "policy": policy_of(k),
-                            **({"translate": "grpc"} if k.up.translate else {})}
+            for again in range(len(LIMITS)):
+                name = route_of(k, again)
+                routes[name] = {"name": name, "match": {"path": f"/{name}/{{id}}"}, "upstream": upstream_of(k), "policy": policy_of(k, again),
+                                **({"translate": "grpc"} if k.up.translate else {})}
         for upstream in ("full1", "full2", "http2", "http2s"):
             name = upstream + ".plain-own"
             routes.setdefault(name, {"name": name, "match": {"path": f"/{name}/{{id}}"}, "upstream": upstream, "policy": "plain-own"})
         names = {r["policy"] for r in routes.values()} | {"plain-own"}
         config = {"version": 1, "workers": 1, "listeners": listeners, "upstreams": upstreams,
                   "dialects": {"x-strict": {"in": "header", "unit": "ms", "malformed": "reject"}}, "policies": policies(names),
-                  "routes": list(routes.values()), "admin": {"address": g_addresses["admin"]}, "log": {"access": "access.log", "level": "info"},
-                  "shutdown": {"drain": ms}}
+                  "routes": list(routes.values()), "admin": {"address": self.addresses["admin"]}, "log": {"access": "access.log", "level": "info"},
+                  "shutdown": {"drain": "400ms"}}
         return yaml(config)
 
     # -- helpers
@@ -847,7 +853,7 @@ class Walk:
         return len(compared)
 
     def play(self, lane, k):
-        for again in range(4):
+        for again in range(len(LIMITS)):
             try:
                 complaint = self.once(lane, k, again)
             except (AssertionError, Gone, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as e:
@@ -861,18 +867,17 @@ class Walk:
 
     def once(self, lane, k, again):
         """None, what was wrong, or "too late": a limit passed before everything stood as the moment wants it."""
-        listener = ("tls" if k.client.tls else "") + ("-" if k.client.tls and k.cause.listener else "") + k.cause.listener or "plain"
         target = target_of(k, again)
-        limit = SHORT * (1 + again)
+        limit = LIMITS[again]
         begun = time.monotonic()
         down = asked = None
         late = False
         try:
             try:
-                down = (Down2 if k.client.wire == 20 else Down1)(lane, k, listener)
+                down = (Down2 if k.client.wire == 20 else Down1)(lane, k, listener_of(k, again))
                 asked = self.stand(down, k, target, limit)
             finally:
-                late = k.ending in table.TIMED and k.moment not in ("head", "connecting") and time.monotonic() - begun > 0.8 * SHORT
+                late = k.ending in table.TIMED and k.moment not in ("head", "connecting") and time.monotonic() - begun > 0.8 * limit
                 if k.ending == "shutdown":
                     self.standing.release()
             if late:

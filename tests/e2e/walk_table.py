@@ -191,7 +191,7 @@ def ending_of(c, u, cause_, moment):
         return None  # its bytes are its own
     if name == "less than the route needs" and c.rpc in ("stream", "tunnel"):
         return None  # what a route needs is said of answers, and a stream lives as long as it is given
-    if name == "client takes nothing" and (c.wire < 20 and (c.rpc != "http" or u.tls) or c.rpc in ("unary", "tunnel")):
+    if name == "client takes nothing" and (c.wire < 20 and (c.rpc != "http" or c.tls or u.tls) or c.rpc in ("unary", "tunnel")):
         return None  # the same writes; each needs megabytes to fill the kernel's buffers
     return cause_.ending
 
