@@ -11,12 +11,13 @@ packages() {
         run) echo libevent-core-2.1-7 libevent-extra-2.1-7 libevent-pthreads-2.1-7 libnghttp2-14 libssl3 libyaml-0-2 ;;
         # clang and its runtime are for the fuzzers
         test) packages build && echo libcmocka-dev python3 python3-hpack python3-jsonschema python3-yaml clang libclang-rt-dev openssl ;;
-        demo) packages build && echo python3 python3-hpack openssl ;;
+        # Flask and gunicorn are the application that a side-channel call arrives at
+        demo) packages build && echo python3 python3-hpack python3-flask gunicorn openssl ;;
         lint) packages test && echo clang-tidy shellcheck ;;
-        bench) packages demo && echo wrk nghttp2-client nginx-light haproxy ;;
+        bench) packages build && echo python3 python3-hpack openssl wrk nghttp2-client nginx-light haproxy ;;
         # a runtime and a gRPC library for each language of tests/polyglot
-        polyglot) packages demo && echo openssl curl nghttp2-client pkgconf protobuf-compiler protobuf-compiler-grpc golang-go \
-            golang-google-grpc-dev golang-goprotobuf-dev golang-golang-x-sys-dev python3-grpcio python3-protobuf python3-flask gunicorn g++ libgrpc++-dev default-jdk-headless libgrpc-java \
+        polyglot) packages demo && echo curl nghttp2-client pkgconf protobuf-compiler protobuf-compiler-grpc golang-go \
+            golang-google-grpc-dev golang-goprotobuf-dev golang-golang-x-sys-dev python3-grpcio python3-protobuf g++ libgrpc++-dev default-jdk-headless libgrpc-java \
             protobuf-compiler-grpc-java-plugin libprotobuf-java libnetty-java libnetty-tcnative-java libnetty-tcnative-jni \
             libgoogle-gson-java libguava-java libperfmark-java libgeronimo-annotation-1.3-spec-java ;;
         node) echo nodejs npm ;;

@@ -53,7 +53,7 @@ class Case:
     id: str = ""              # set when it is played
 
     def target(self):
-        return f"{self.path}?case={self.id}"
+        return f"{self.path}{'&' if '?' in self.path else '?'}case={self.id}"
 
 
 @dataclasses.dataclass

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs of the demo: a gateway, the sample upstream, and a second upstream that resets every request with the code that it is asked for.
-What they report is asked for here."""
+"""The programs of the demo: a gateway, the sample upstream, an application under gunicorn, and an upstream that resets every request with the code
+that it is asked for. What they report is asked for here."""
 import contextlib
 import json
 import os
@@ -21,6 +21,7 @@ import h2  # noqa: E402  pylint: disable=wrong-import-position
 from harness import CURFEW, HOST, Upstream, Wire, eventually, free_port, request  # noqa: E402  pylint: disable=wrong-import-position
 
 CONFIG = "tests/demo/demo.yaml"
+GUNICORN = ("gunicorn", "--worker-class", "gthread", "--threads", "8", "--chdir", "tests/polyglot/python", "flask_app:app")
 NAME = "demo.test"  # that the certificate is for
 
 
@@ -39,7 +40,7 @@ class Stage:
     """Programs and upstream, from their start to SIGTERM: all must then exit 0, and the gateway must say that nothing is left."""
 
     def __init__(self):
-        self.address = {name: f"{HOST}:{free_port()}" for name in ("mesh", "edge", "secure", "sample", "admin")}
+        self.address = {name: f"{HOST}:{free_port()}" for name in ("mesh", "edge", "secure", "sample", "tasks", "admin")}
         self.processes = []
         self.resets = Upstream(h2.serve(resetting, threaded=True))
         self.clients = []  # of HTTP/2, which h2.Client puts here, so that none is closed because nothing refers to it
@@ -55,14 +56,15 @@ class Stage:
         environment |= {"DEMO_RESETS": self.resets.address, "DEMO_LOG": self.log_path, "DEMO_CERTIFICATE": self._file("c.pem"),
                         "DEMO_KEY": self._file("k.pem")}
         try:
-            self._start("upstream", "-l", self.address["sample"])
-            self._start("run", "-c", CONFIG, environment=environment)
+            self._start(*GUNICORN, "--bind", self.address["tasks"])
+            self._start(CURFEW, "upstream", "-l", self.address["sample"])
+            self._start(CURFEW, "run", "-c", CONFIG, environment=environment)
             for name in self.address:
                 eventually(lambda n=name: self._accepts(n), 20, f"the listener {name}")
         except AssertionError:
             self.__exit__(None, None, None)
             raise
-        self.reports = self.connect("sample")
+        self.reports, self.tasks = self.connect("sample"), self.connect("tasks")
         return self
 
     def _file(self, name):
@@ -75,10 +77,11 @@ class Stage:
         self.tls = ssl.create_default_context(cafile=self._file("c.pem"))
         self.tls.set_alpn_protocols(["h2"])
 
-    def _start(self, *arguments, environment=None):
+    def _start(self, *command, environment=None):
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
         # pylint: disable-next=consider-using-with
-        self.processes.append(subprocess.Popen([CURFEW, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self.messages,
-                                               stderr=self.messages, env={**os.environ, **(environment or {})}))
+        self.processes.append(subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self.messages, stderr=self.messages,
+                                               env=environment))
 
     def _accepts(self, name):
         assert all(p.poll() is None for p in self.processes), "a program did not start"
@@ -95,7 +98,7 @@ class Stage:
         self.messages.seek(0)
         text = self.messages.read()
         closing = re.findall(r"stopped: live exchanges (\d+) timers (\d+) connections (\d+) arena bytes (\d+) chunks (\d+)", text)
-        self.clean = codes == [0, 0] and set(closing) == {("0",) * 5}
+        self.clean = set(codes) == {0} and set(closing) == {("0",) * 5}
         if not self.clean:
             print(f"exit codes {codes}; what the programs said:\n" + textwrap.indent(text, "    "))
         self.messages.close()
@@ -140,6 +143,12 @@ class Stage:
         """What the upstream remembers of a request, straight from it; None: it never came."""
         self.reports.send(request("GET", f"/seen/{name}"))
         answer = self.reports.answer()
+        return answer.json() if answer.status == 200 else None
+
+    def task(self, name):
+        """The application's record of a task, straight from it; None: it has none."""
+        self.tasks.send(request("GET", f"/tasks/{name}"))
+        answer = self.tasks.answer()
         return answer.json() if answer.status == 200 else None
 
     def ended(self, name):
