@@ -6,15 +6,29 @@
 #include "policies/context_schema.h"
 #include <assert.h>
 
-/* What two parts say together. */
-static void check_policy(struct conf *c, const struct conf_node *n, void *at) {
-    const struct policy *p = at;
+/* ---- what two parts say together --------------------------------------------------------------------------------------------------- */
+
+static void check_require(struct conf *c, const struct conf_node *n, const struct policy *p) {
     const struct conf_node *context = n ? conf_get(n, STR("context")) : NULL, *require = context ? conf_get(context, STR("require")) : NULL;
     if (!require || p->context.require.deadline == REQUIRE_NONE) return;
     struct conf_pos place = conf_pos_of(require, "deadline");
     if (p->deadline.mode == MODE_DISABLED) conf_error(c, place, NULL, "deadline.mode disabled reads no deadline that could be required");
     else if (p->context.require.deadline == REQUIRE_INJECT && span_is_forever(p->deadline.deflt))
         conf_error(c, place, NULL, "deadline.default is none: there is nothing to inject");
+}
+
+static void check_hedge(struct conf *c, const struct conf_node *n, const struct policy *p) {
+    const struct retry_hedge *h = p->retry.hedge;
+    const struct conf_node *retry = n ? conf_get(n, STR("retry")) : NULL, *hedge = retry ? conf_get(retry, STR("hedge")) : NULL;
+    if (!h || !hedge) return;
+    struct conf_pos place = conf_pos_of(hedge, "after");
+    if (h->after.ns >= p->deadline.max.ns) conf_error(c, place, NULL, "after is not less than deadline.max: there would never be a hedge");
+    else if (h->after.ns >= p->deadline.per_try.ns) conf_error(c, place, NULL, "after is not less than deadline.per_try: no attempt lasts so long");
+}
+
+static void check_policy(struct conf *c, const struct conf_node *n, void *at) {
+    check_require(c, n, at);
+    check_hedge(c, n, at);
 }
 
 static const struct conf_field policy_fields[] = {

@@ -87,12 +87,14 @@ static bool is_named(const struct retry_policy *p, const struct retry_facts *f) 
     return named && bears_repeating(p, f->method);
 }
 
-span retry_backoff(const struct retry_policy *p, int64_t n, uint64_t draw) {
+span retry_backoff_below(const struct retry_policy *p, int64_t n) {
     int64_t most = p->backoff.max.ns ? p->backoff.max.ns : i64_mul_sat(p->backoff.base.ns, 10);
     int64_t steps = n < 62 ? (INT64_C(1) << n) - 1 : INT64_MAX;
-    int64_t upto = i64_mul_sat(p->backoff.base.ns, steps);
-    if (upto > most) upto = most;
-    return span_ns(upto > 0 ? (int64_t)(draw % (uint64_t)upto) : 0);
+    return span_min(span_ns(i64_mul_sat(p->backoff.base.ns, steps)), span_ns(most));
+}
+span retry_backoff(const struct retry_policy *p, int64_t n, uint64_t draw) {
+    span below = retry_backoff_below(p, n);
+    return span_ns(below.ns > 0 ? (int64_t)(draw % (uint64_t)below.ns) : 0);
 }
 
 static span wait_for(const struct retry_policy *p, const struct retry_facts *f) {

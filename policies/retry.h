@@ -63,6 +63,7 @@ const char *retry_verdict_name(enum retry_verdict v); /* "", "", "no_time", "pus
 enum retry_verdict retry_decide(const struct retry_policy *p, const struct retry_facts *f, span *wait);
 /* Full jitter: from 0 up to, not including, base × (2^n − 1), or max; n: which retry it is, from 1. */
 span retry_backoff(const struct retry_policy *p, int64_t n, uint64_t draw);
+span retry_backoff_below(const struct retry_policy *p, int64_t n); /* that bound; 0: it does not wait */
 /* A second one beside it does no harm: the method bears it, or it is an RPC, for which that there is a `hedge` is the consent. */
 bool retry_may_hedge(const struct retry_policy *p, const struct rpc *rpc, struct str method);
 /* How many attempts beyond their requests' first there may be, with so many attempts under way or waiting. */

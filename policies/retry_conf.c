@@ -150,6 +150,7 @@ static void check_retry(struct conf *c, const struct conf_node *n, void *at) {
         conf_warn(c, conf_pos_of(n, "budget"), "a floor lets some through where little is under way", "the budget allows no attempt beyond the first");
 }
 
+#define PERCENTAGE "[0-9]+(\\\\.[0-9]{1,2})?%"
 static const struct conf_field retry_fields[] = {
     { .name = "retries", .type = CONF_INT, .offset = offsetof(struct retry_policy, retries), .def = "1", .min = 0, .max = 10,
       .help = "how many further attempts a request may have; 0: none" },
@@ -165,8 +166,8 @@ static const struct conf_field retry_fields[] = {
       .help = "how long a retry waits, but for the first one after an outcome that cannot have run, which goes at once" },
     { .name = "budget", .type = CONF_CUSTOM, .offset = offsetof(struct retry_policy, budget), .parse = parse_budget, .print = print_budget,
       .def = "20%",
-      .shape = "{\"type\":[\"string\",\"object\"],\"properties\":{\"ratio\":{\"type\":\"string\"},\"floor\":{\"type\":\"integer\",\"minimum\":0}},"
-               "\"additionalProperties\":false}",
+      .shape = "{ \"type\": \"string\", \"pattern\": \"^" PERCENTAGE "$\" }, { \"type\": \"object\", \"properties\": { \"ratio\": { \"type\": \"string\", "
+               "\"pattern\": \"^" PERCENTAGE "$\" }, \"floor\": { \"type\": \"integer\", \"minimum\": 0 } }, \"additionalProperties\": false }",
       .help = "retries and hedges under way or in their back-off, as a share of the upstream's attempts, so that a broken upstream is not asked twice "
               "as much; `{ ratio: 20%, floor: 3 }`, where so many are allowed in any case" },
     { .name = "hedge", .type = CONF_POINTER, .offset = offsetof(struct retry_policy, hedge), .table = &hedge_table,

@@ -1,110 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // `curfew explain`: see explain.h. What is found is put on sheets, rows of words under named columns, which are printed as text or as JSON.
-#define _GNU_SOURCE /* vasprintf */
 #include "proxy/explain.h"
+#include "proxy/sheet.h"
 #include <assert.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
 
-/* ---- sheets ------------------------------------------------------------------------------------------------------------------------------ */
-#define COLUMNS 8u
-struct sheet {
-    const char *name;
-    const char *columns[COLUMNS]; /* ended by NULL where there are fewer */
-    char *(*cells)[COLUMNS];      /* owned */
-    size_t n, cap;
-};
-static size_t width_of(const struct sheet *s) {
-    size_t n = 0;
-    while (n < COLUMNS && s->columns[n]) n++;
-    return n;
-}
-static char **sheet_row(struct sheet *s) {
-    if (s->n == s->cap) {
-        s->cap = s->cap ? 2 * s->cap : 16;
-        s->cells = mem_realloc(s->cells, s->cap * sizeof *s->cells);
-    }
-    memset(s->cells[s->n], 0, sizeof *s->cells);
-    return s->cells[s->n++];
-}
-static void sheet_free(struct sheet *s) {
-    for (size_t i = 0; i < s->n; i++)
-        for (size_t k = 0; k < COLUMNS; k++) free(s->cells[i][k]);
-    free(s->cells);
-    s->cells = NULL;
-    s->n = s->cap = 0;
-}
-static char *text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static char *text(const char *fmt, ...) {
-    va_list ap;
-    char *p = NULL;
-    va_start(ap, fmt);
-    int n = vasprintf(&p, fmt, ap);
-    va_end(ap);
-    if (n < 0) abort();
-    return p;
-}
-/* Adds `word` to a list of words in *at, which it owns. */
-static void add_word(char **at, const char *between, const char *word) {
-    char *old = *at;
-    *at = old && *old ? text("%s%s%s", old, between, word) : text("%s", word);
-    free(old);
-}
-static void json_string(FILE *to, const char *s) { conf_write_json(to, str_of(s)); }
-static void sheet_json(FILE *to, const struct sheet *s, bool first) {
-    if (!first) fputs(",", to);
-    json_string(to, s->name);
-    fputs(":[", to);
-    for (size_t i = 0; i < s->n; i++) {
-        fputs(i ? ",{" : "{", to);
-        for (size_t k = 0, said = 0; k < width_of(s); k++) {
-            if (!s->cells[i][k]) continue;
-            if (said++) fputs(",", to);
-            json_string(to, s->columns[k]);
-            fputs(":", to);
-            json_string(to, s->cells[i][k]);
-        }
-        fputs("}", to);
-    }
-    fputs("]", to);
-}
-/* Columns in characters, not bytes: an arrow or a dash counts once. */
-static size_t length(const char *s) {
-    size_t n = 0;
-    for (; *s; s++) n += ((unsigned char)*s & 0xc0) != 0x80;
-    return n;
-}
-static void sheet_text(FILE *to, const struct sheet *s) {
-    size_t wide[COLUMNS] = { 0 }, n = width_of(s);
-    if (s->n == 0) return;
-    for (size_t k = 0; k < n; k++) {
-        wide[k] = length(s->columns[k]);
-        for (size_t i = 0; i < s->n; i++)
-            if (s->cells[i][k] && length(s->cells[i][k]) > wide[k]) wide[k] = length(s->cells[i][k]);
-    }
-    fprintf(to, "\n  %s\n", s->name);
-    for (size_t i = 0; i <= s->n; i++) {
-        fputs("   ", to);
-        for (size_t k = 0; k < n; k++) {
-            const char *cell = i == 0 ? s->columns[k] : s->cells[i - 1][k] ? s->cells[i - 1][k] : "";
-            fprintf(to, " %s%*s", cell, k + 1 < n ? (int)(wide[k] - length(cell) + 1) : 0, "");
-        }
-        fputc('\n', to);
-    }
-}
-static void sheets_out(FILE *to, struct sheet *sheets, size_t n, bool json) {
-    for (size_t i = 0; i < n; i++) {
-        if (json) sheet_json(to, &sheets[i], i == 0);
-        else sheet_text(to, &sheets[i]);
-        sheet_free(&sheets[i]);
-    }
-}
 static char *span_text(span s) {
     char buf[64];
-    if (span_is_forever(s)) return text("none");
+    if (span_is_forever(s)) return sheet_say("none");
     conf_print_duration(buf, sizeof buf, s);
-    return text("%s", buf);
+    return sheet_say("%s", buf);
 }
 
 /* ---- a route: its upstreams ------------------------------------------------------------------------------------------------------------- */
@@ -123,21 +29,21 @@ static bool may_speak(const struct config *c, const struct route_upstreams *u, c
     return false;
 }
 static char *name_of(const struct route *r) {
-    return r->name.name.n ? text("%.*s", STR_ARG(r->name.name)) : text("routes[%zu]", r->index);
+    return r->name.name.n ? sheet_say("%.*s", STR_ARG(r->name.name)) : sheet_say("routes[%zu]", r->index);
 }
 static char *policy_name(const struct config *c, const struct route *r) {
-    return text("%.*s", STR_ARG(c->policies.names[r->use - c->policies.v]));
+    return sheet_say("%.*s", STR_ARG(c->policies.names[r->use - c->policies.v]));
 }
 
 /* ---- how a deadline is carried ------------------------------------------------------------------------------------------------------------- */
 static char *dialects_text(const struct dialect *const *rows, size_t n) {
     char *s = NULL;
     for (size_t i = 0; i < n; i++) {
-        char *key = text("%.*s", STR_ARG(rows[i]->key));
-        add_word(&s, ", ", key);
+        char *key = sheet_say("%.*s", STR_ARG(rows[i]->key));
+        sheet_add_word(&s, ", ", key);
         free(key);
     }
-    return s ? s : text("nothing");
+    return s ? s : sheet_say("nothing");
 }
 /* What the upstream is spoken to in, where a client speaks this: a route may translate. */
 static const struct rpc *rpc_towards(const struct route *r, const struct rpc *client) {
@@ -147,18 +53,18 @@ static const struct rpc *rpc_towards(const struct route *r, const struct rpc *cl
 /* What does not survive the way up. */
 static char *lost_text(const struct deadline_policy *p, const struct rpc *rpc, const struct codec *k, size_t family) {
     char *s = NULL;
-    if (k->version < rpc->wire_version) return text("the request: %s needs HTTP/2, it is refused (no_route)", rpc->name);
-    if (p->mode == MODE_DISABLED) return text("nothing is read or written");
-    if (p->mode == MODE_OBSERVE) add_word(&s, "; ", "observed only: nothing changes on the wire");
-    if (p->mode == MODE_FORWARD) add_word(&s, "; ", "told, but not enforced here");
-    if (p->nwrite[family] == 0) add_word(&s, "; ", "the deadline: the upstream is told nothing");
-    return s ? s : text("—");
+    if (k->version < rpc->wire_version) return sheet_say("the request: %s needs HTTP/2, it is refused (no_route)", rpc->name);
+    if (p->mode == MODE_DISABLED) return sheet_say("nothing is read or written");
+    if (p->mode == MODE_OBSERVE) sheet_add_word(&s, "; ", "observed only: nothing changes on the wire");
+    if (p->mode == MODE_FORWARD) sheet_add_word(&s, "; ", "told, but not enforced here");
+    if (p->nwrite[family] == 0) sheet_add_word(&s, "; ", "the deadline: the upstream is told nothing");
+    return s ? s : sheet_say("—");
 }
 /* Below what an upstream is not asked. */
 static char *shed_text(const struct deadline_policy *p) {
     if (p->needs.percent) {
         char *least = span_text(span_add(p->min, p->reserve)), *reserve = span_text(p->reserve);
-        char *s = text("%s, or p%u + %s", least, p->needs.percent, reserve);
+        char *s = sheet_say("%s, or p%u + %s", least, p->needs.percent, reserve);
         free(least), free(reserve);
         return s;
     }
@@ -166,10 +72,10 @@ static char *shed_text(const struct deadline_policy *p) {
 }
 /* "none", or a share and its window. */
 static char *guard_text(const struct deadline_policy *p) {
-    if (!p->max_reject) return text("none");
+    if (!p->max_reject) return sheet_say("none");
     char *window = span_text(p->max_reject->window);
     unsigned ratio = p->max_reject->ratio;
-    char *s = ratio % 100 ? text("%u.%02u%% of %s", ratio / 100, ratio % 100, window) : text("%u%% of %s", ratio / 100, window);
+    char *s = ratio % 100 ? sheet_say("%u.%02u%% of %s", ratio / 100, ratio % 100, window) : sheet_say("%u%% of %s", ratio / 100, window);
     free(window);
     return s;
 }
@@ -183,13 +89,13 @@ static void deadline_sheet(struct sheet *s, const struct config *c, const struct
             const struct codec *codec = codec_at(k);
             if (!(codec->roles & CODEC_UP) || !may_speak(c, u, codec)) continue;
             char **row = sheet_row(s);
-            row[0] = rpc == client ? text("%s", rpc->name) : text("%s → %s", client->name, rpc->name);
-            row[1] = text("%s", codec->name);
+            row[0] = rpc == client ? sheet_say("%s", rpc->name) : sheet_say("%s → %s", client->name, rpc->name);
+            row[1] = sheet_say("%s", codec->name);
             row[2] = dialects_text(p->read_rows, p->nread);
             row[3] = span_text(p->deflt);
             row[4] = span_text(p->max);
             row[5] = shed_text(p);
-            row[6] = codec->version < rpc->wire_version || p->mode < MODE_FORWARD ? text("—") : dialects_text(p->write_rows[family], p->nwrite[family]);
+            row[6] = codec->version < rpc->wire_version || p->mode < MODE_FORWARD ? sheet_say("—") : dialects_text(p->write_rows[family], p->nwrite[family]);
             row[7] = lost_text(p, rpc, codec, family);
         }
     }
@@ -204,18 +110,18 @@ static const struct { enum ending why; uint16_t status[3]; } better[] = {
 static char *hears_http(const struct policy *p, enum ending e) {
     struct rpc_answer a = { 0 }, b = { 0 };
     answer_decide(&p->answer, e, 0, NULL, &a);
-    if (ending_rows[e].http == ENDING_CUT) return text("reset");
-    if (!a.http) return text("— (log 499)");
-    char *s = text("%u", a.http);
+    if (ending_rows[e].http == ENDING_CUT) return sheet_say("reset");
+    if (!a.http) return sheet_say("— (log 499)");
+    char *s = sheet_say("%u", a.http);
     for (size_t i = 0; i < sizeof better / sizeof *better; i++) {
         for (size_t k = 0; better[i].why == e && k < 3 && better[i].status[k]; k++) {
             answer_decide(&p->answer, e, better[i].status[k], NULL, &b);
-            char *status = text("%u", b.http);
-            if (b.http != a.http) add_word(&s, ", ", status);
+            char *status = sheet_say("%u", b.http);
+            if (b.http != a.http) sheet_add_word(&s, ", ", status);
             free(status);
         }
     }
-    if (a.retry_after.ns > 0) add_word(&s, " ", "Retry-After");
+    if (a.retry_after.ns > 0) sheet_add_word(&s, " ", "Retry-After");
     return s;
 }
 /* Where the peer's code, or whether the answer had begun, says which (semantics 3). */
@@ -229,40 +135,40 @@ static bool is_by_code(const struct policy *p, enum ending e, uint8_t grpc) {
 }
 static char *hears_grpc(const struct policy *p, enum ending e) {
     struct rpc_answer a = { 0 }, late, big;
-    if (ending_rows[e].http <= ENDING_CUT) return text("—");
+    if (ending_rows[e].http <= ENDING_CUT) return sheet_say("—");
     answer_decide(&p->answer, e, 0, NULL, &a);
     answer_decide(&p->answer, e, 413, NULL, &big);
     late = a;
     answer_by_code(&p->answer, e, 0, true, false, &late);
-    char *s = text("%s", grpc_status_name(a.grpc));
-    if (e == ENDING_CLIENT_ERROR && big.grpc != a.grpc) add_word(&s, ", over a limit ", grpc_status_name(big.grpc));
-    if (is_by_code(p, e, a.grpc)) add_word(&s, ", ", "or by the code");
-    else if (late.grpc != a.grpc) add_word(&s, ", after the head ", grpc_status_name(late.grpc));
+    char *s = sheet_say("%s", grpc_status_name(a.grpc));
+    if (e == ENDING_CLIENT_ERROR && big.grpc != a.grpc) sheet_add_word(&s, ", over a limit ", grpc_status_name(big.grpc));
+    if (is_by_code(p, e, a.grpc)) sheet_add_word(&s, ", ", "or by the code");
+    else if (late.grpc != a.grpc) sheet_add_word(&s, ", after the head ", grpc_status_name(late.grpc));
     return s;
 }
 static char *upstream_text(const struct policy *p, const struct codec *k, enum ending e) {
     switch (ending_rows[e].upstream) {
-    case ENDING_UP_NOTHING: return text("—");
-    case ENDING_UP_NEVER_ASKED: return text("never asked");
-    case ENDING_UP_PROTOCOL: return text("protocol error");
+    case ENDING_UP_NOTHING: return sheet_say("—");
+    case ENDING_UP_NEVER_ASKED: return sheet_say("never asked");
+    case ENDING_UP_PROTOCOL: return sheet_say("protocol error");
     case ENDING_UP_CANCEL: break;
     }
     struct ladder l = cancel_ladder_in_mode(&p->cancel, k, e, true);
     bool told = p->deadline.mode >= MODE_FORWARD;
-    if (cancel_would(&p->cancel, k, e, told) == LEVEL_NOT_NEEDED) return text("it goes on"); /* client_gone: ignore */
+    if (cancel_would(&p->cancel, k, e, told) == LEVEL_NOT_NEEDED) return sheet_say("it goes on"); /* client_gone: ignore */
     enum cancel_level level = cancel_level_of(CANCEL_NONE, told);
     char *s = NULL;
     for (size_t i = 0; i < l.n && l.rung[i] != RUNG_NONE; i++) {
         if (l.rung[i] == RUNG_CALL) {
-            if (p->cancel.call && call_is_for(p->cancel.call, e)) add_word(&s, "", "side_channel");
+            if (p->cancel.call && call_is_for(p->cancel.call, e)) sheet_add_word(&s, "", "side_channel");
             continue;
         }
         level = cancel_level_of(cancel_way_of(l.rung[i]), told);
         break;
     }
-    add_word(&s, ", and ", cancel_level_name(level));
+    sheet_add_word(&s, ", and ", cancel_level_name(level));
     if (mode_observes(p->cancel.mode)) {
-        add_word(&s, "; enforce: ", cancel_level_name(cancel_would(&p->cancel, k, e, told)));
+        sheet_add_word(&s, "; enforce: ", cancel_level_name(cancel_would(&p->cancel, k, e, told)));
     }
     return s;
 }
@@ -280,16 +186,94 @@ static void endings_sheet(struct sheet *s, const struct config *c, const struct 
     }
     for (enum ending e = ENDING_COMPLETED + 1; e < ENDINGS; e++) {
         char **row = sheet_row(s);
-        row[0] = text("%s", ending_name(e));
-        row[1] = text("%s", sides[ending_rows[e].side]);
+        row[0] = sheet_say("%s", ending_name(e));
+        row[1] = sheet_say("%s", sides[ending_rows[e].side]);
         row[2] = hears_http(r->use, e);
         row[3] = hears_grpc(r->use, e);
         for (size_t k = 0; k < nups; k++) row[4 + k] = upstream_text(r->use, ups[k], e);
     }
 }
 
+/* ---- what is tried again ----------------------------------------------------------------------------------------------------------------------- */
+static char *methods_text(const struct retry_policy *p) {
+    char *s = NULL;
+    if (!p->methods.given) return sheet_say("GET HEAD OPTIONS TRACE PUT DELETE");
+    for (size_t i = 0; i < p->methods.n; i++) {
+        char *method = sheet_say("%.*s", STR_ARG(p->methods.v[i].name));
+        sheet_add_word(&s, " ", method);
+        free(method);
+    }
+    return s ? s : sheet_say("no method");
+}
+static char *endings_text(uint64_t endings) {
+    char *s = NULL;
+    for (enum ending e = ENDING_NONE + 1; e < ENDINGS; e++)
+        if (endings >> e & 1) sheet_add_word(&s, ", ", ending_name(e));
+    return s;
+}
+static char *http_text(const struct retry_when *w) {
+    char *s = NULL;
+    for (unsigned i = 0; i < 200; i++) {
+        if (!(w->http[i / 64] >> i % 64 & 1)) continue;
+        char *status = sheet_say("%u", 400 + i);
+        sheet_add_word(&s, ", ", status);
+        free(status);
+    }
+    return s;
+}
+static char *grpc_text(const struct retry_when *w) {
+    char *s = NULL;
+    for (uint8_t i = 0; i < GRPC_STATUSES; i++)
+        if (w->grpc >> i & 1) sheet_add_word(&s, ", ", grpc_status_name(i));
+    return s;
+}
+/* The longest that each of its retries may wait: less than that. */
+static char *waits_text(const struct retry_policy *p, bool first_at_once) {
+    char *s = NULL;
+    for (int64_t n = 1; n <= p->retries; n++) {
+        char *most = span_text(retry_backoff_below(p, n));
+        char *wait = first_at_once && n == 1 ? sheet_say("none") : p->backoff.base.ns ? sheet_say("< %s", most) : sheet_say("none");
+        sheet_add_word(&s, ", ", wait);
+        free(most), free(wait);
+    }
+    return s;
+}
+static void say_retries(struct sheet *s, const struct retry_policy *p, char *after, char *of, bool first_at_once) {
+    if (!after || !p->retries) {
+        free(after), free(of);
+        return;
+    }
+    char **row = sheet_row(s);
+    row[0] = after;
+    row[1] = of;
+    row[2] = sheet_say("%lld", (long long)p->retries);
+    row[3] = waits_text(p, first_at_once);
+}
+static void retries_sheet(struct sheet *s, const struct retry_policy *p) {
+    uint64_t unrun = UINT64_C(1) << ENDING_REFUSED_STREAM | UINT64_C(1) << ENDING_CONNECT_FAILURE | UINT64_C(1) << ENDING_CONNECT_TIMEOUT;
+    *s = (struct sheet){ .name = "retries", .columns = { "after", "of", "at most", "wait, one after the other" } };
+    say_retries(s, p, endings_text(p->when.endings & unrun), sheet_say("whatever method"), true);
+    say_retries(s, p, endings_text(p->when.endings & ~unrun), methods_text(p), false);
+    char *methods = methods_text(p);
+    say_retries(s, p, http_text(&p->when), sheet_say("%s in plain HTTP", methods), false);
+    say_retries(s, p, grpc_text(&p->when), sheet_say("every RPC"), false);
+    if (p->hedge) {
+        char **row = sheet_row(s);
+        char *after = span_text(p->hedge->after);
+        row[0] = sheet_say("%s without an answer (hedge)", after);
+        row[1] = sheet_say("every RPC, and %s in plain HTTP", methods);
+        row[2] = sheet_say("%lld", (long long)p->hedge->max);
+        free(after);
+    }
+    free(methods);
+    if (s->n == 0) return;
+    char **row = sheet_row(s);
+    row[0] = sheet_say("within the budget");
+    row[1] = sheet_say("%g%% of the upstream's attempts, or %lld", p->budget.ratio / 100.0, (long long)p->budget.floor);
+}
+
 /* ---- what a policy says and cannot do ---------------------------------------------------------------------------------------------------------- */
-static void warn(struct sheet *s, const char *words) { sheet_row(s)[0] = text("%s", words); }
+static void warn(struct sheet *s, const char *words) { sheet_row(s)[0] = sheet_say("%s", words); }
 static bool has_rung(const struct ladder *l, enum rung rung) {
     for (size_t i = 0; i < l->n; i++)
         if (l->rung[i] == rung) return true;
@@ -304,12 +288,31 @@ static void warn_of_ladders(struct sheet *s, const struct config *c, const struc
         const struct ladder *l = &p->ladder[k];
         called |= has_rung(l, RUNG_CALL);
         if (l->n == 0 || l->rung[l->n - 1] == RUNG_NONE || l->rung[l->n - 1] == RUNG_CALL) {
-            char *w = text("cancel.%s ends without a rung that the upstream must notice: what it works on goes on until the deadline", codec->name);
+            char *w = sheet_say("cancel.%s ends without a rung that the upstream must notice: what it works on goes on until the deadline", codec->name);
             warn(s, w);
             free(w);
         }
     }
     if (p->call && !called) warn(s, "cancel.call is never made: no ladder of this route's protocols has the rung `call`");
+}
+/* What never fits, whatever chance says: half of a back-off's span is what it takes on average. */
+static void warn_of_retries(struct sheet *s, const struct retry_policy *p, const struct deadline_policy *d) {
+    int64_t room = span_sub(d->max, span_add(d->min, d->reserve)).ns;
+    if (p->hedge && p->hedge->after.ns >= room) warn(s, "retry.hedge.after leaves less of deadline.max than min + reserve: there is never a hedge");
+    if (p->retries == 0) return;
+    if (!p->when.endings && !p->when.statuses) warn(s, "retry.retries is set and retry.when is empty: there is never a retry");
+    if (!span_is_forever(d->per_try) && d->per_try.ns >= d->max.ns) {
+        warn(s, "deadline.per_try is not less than deadline.max: a retry after try_timeout can never fit");
+    } else if (p->when.endings >> ENDING_TRY_TIMEOUT & 1 && !span_is_forever(d->per_try)) {
+        int64_t tries = 1;
+        while (tries <= p->retries && i64_mul_sat(d->per_try.ns, tries) < room) tries++;
+        if (tries <= p->retries) {
+            char *w = sheet_say("of %lld retries after try_timeout only %lld fit into deadline.max", (long long)p->retries, (long long)tries - 1);
+            warn(s, w);
+            free(w);
+        }
+    }
+    if (retry_backoff_below(p, 1).ns / 2 >= room) warn(s, "retry.backoff.base is so long that half of the first retries leave nothing of deadline.max");
 }
 static void warnings_sheet(struct sheet *s, const struct config *c, const struct route *r, const struct route_upstreams *u) {
     const struct deadline_policy *d = &r->use->deadline;
@@ -321,10 +324,7 @@ static void warnings_sheet(struct sheet *s, const struct config *c, const struct
     if (d->max.ns <= least.ns) warn(s, "deadline.max is not more than min + reserve: every deadline is shed");
     if (d->mode >= MODE_FORWARD && d->nread == 0) warn(s, "deadline.read is empty: no client's deadline counts");
     if (r->use->cancel.mode == MODE_DISABLED) warn(s, "cancel.mode is disabled: no upstream is told to stop, and a client's leaving ends nothing");
-    if (retry->retries > 0 && !span_is_forever(d->per_try) && d->per_try.ns >= d->max.ns) {
-        warn(s, "deadline.per_try is not less than deadline.max: a retry after try_timeout can never fit");
-    }
-    if (retry->retries > 0 && !retry->when.endings && !retry->when.statuses) warn(s, "retry.retries is set and retry.when is empty: there is never a retry");
+    warn_of_retries(s, retry, d);
     if ((r->use->cancel.client_gone == GONE_IGNORE || r->use->cancel.mode != MODE_ENFORCE) && span_is_forever(d->max)) {
         warn(s, "deadline.max is none, and work goes on without its client: it may go on for ever");
     }
@@ -336,30 +336,31 @@ static void explain_route(FILE *to, const struct config *c, const struct route *
     char *name = name_of(r), *policy = policy_name(c, r), *guard = guard_text(&r->use->deadline), *ups = NULL;
     for (size_t i = 0; i < u.n; i++) {
         const struct upstream_conf *conf = config_upstream(c, u.index[i]);
-        char *one = text("%.*s (%s)", STR_ARG(c->upstreams.names[u.index[i]].name), conf->codec ? conf->codec->name : "auto");
-        add_word(&ups, ", ", one);
+        char *one = sheet_say("%.*s (%s)", STR_ARG(c->upstreams.names[u.index[i]].name), conf->codec ? conf->codec->name : "auto");
+        sheet_add_word(&ups, ", ", one);
         free(one);
     }
-    if (!ups) ups = text(r->redirect ? "answered here (redirect)" : "answered here (respond)");
-    struct sheet sheets[3];
+    if (!ups) ups = sheet_say(r->redirect ? "answered here (redirect)" : "answered here (respond)");
+    struct sheet sheets[4];
     memset(sheets, 0, sizeof sheets);
-    sheets[0].name = "deadline", sheets[1].name = "endings", sheets[2].name = "warnings";
+    sheets[0].name = "deadline", sheets[1].name = "endings", sheets[2].name = "retries", sheets[3].name = "warnings";
     if (u.n) {
         deadline_sheet(&sheets[0], c, r, &u);
         endings_sheet(&sheets[1], c, r, &u);
-        warnings_sheet(&sheets[2], c, r, &u);
+        retries_sheet(&sheets[2], &r->use->retry);
+        warnings_sheet(&sheets[3], c, r, &u);
     }
     if (json) {
-        fputs("{\"route\":", to), json_string(to, name);
-        fputs(",\"policy\":", to), json_string(to, policy);
+        fputs("{\"route\":", to), sheet_json_string(to, name);
+        fputs(",\"policy\":", to), sheet_json_string(to, policy);
         fprintf(to, ",\"mode\":\"%s\",\"cancel_mode\":\"%s\",\"max_reject\":\"%s\",\"upstreams\":", mode_name(r->use->deadline.mode), mode_name(r->use->cancel.mode), guard);
-        json_string(to, ups);
+        sheet_json_string(to, ups);
         fputs(",", to);
     } else {
         fprintf(to, "%s: policy %s (deadline.mode %s, cancel.mode %s, max_reject %s) → %s\n", name, policy, mode_name(r->use->deadline.mode),
                 mode_name(r->use->cancel.mode), guard, ups);
     }
-    sheets_out(to, sheets, 3, json);
+    sheet_out(to, sheets, 4, json);
     fputs(json ? "}" : "\n", to);
     free(name), free(policy), free(guard), free(ups);
 }
@@ -409,7 +410,7 @@ static const char *read_request(struct arena *a, struct str line, const char *co
 }
 static void say(struct sheet *s, const char *what, char *value) {
     char **row = sheet_row(s);
-    row[0] = text("%s", what);
+    row[0] = sheet_say("%s", what);
     row[1] = value;
 }
 static void candidates_sheet(struct sheet *s, const struct policy *p, const struct head *h, bool trusted, int64_t wall) {
@@ -420,25 +421,25 @@ static void candidates_sheet(struct sheet *s, const struct policy *p, const stru
         struct dialect_reading r = dialect_read(d, h, wall);
         if (r.result == DIALECT_ABSENT && !r.malformed) continue;
         char **row = sheet_row(s);
-        row[0] = text("%.*s", STR_ARG(d->key));
-        row[1] = r.result == DIALECT_LEFT ? span_text(r.left) : text("%s", r.malformed && r.result == DIALECT_ABSENT ? "malformed" : results[r.result]);
-        row[2] = text("%s", d->trusted_only && !trusted ? "no: the peer is not trusted" : d->advice ? "as advice" : r.malformed ? "no" : "yes");
+        row[0] = sheet_say("%.*s", STR_ARG(d->key));
+        row[1] = r.result == DIALECT_LEFT ? span_text(r.left) : sheet_say("%s", r.malformed && r.result == DIALECT_ABSENT ? "malformed" : results[r.result]);
+        row[2] = sheet_say("%s", d->trusted_only && !trusted ? "no: the peer is not trusted" : d->advice ? "as advice" : r.malformed ? "no" : "yes");
     }
 }
 static void upstream_sheet(struct sheet *s, const struct head *up) {
     *s = (struct sheet){ .name = "upstream sees", .columns = { "field", "value" } };
-    say(s, ":target", text("%.*s %.*s", STR_ARG(up->method), STR_ARG(up->target)));
+    say(s, ":target", sheet_say("%.*s %.*s", STR_ARG(up->method), STR_ARG(up->target)));
     for (size_t i = 0; i < up->nfields; i++) {
         if (field_is_removed(&up->fields[i])) continue;
         char **row = sheet_row(s);
-        row[0] = text("%.*s", STR_ARG(up->fields[i].name));
-        row[1] = text("%.*s", STR_ARG(up->fields[i].value));
+        row[0] = sheet_say("%.*s", STR_ARG(up->fields[i].name));
+        row[1] = sheet_say("%.*s", STR_ARG(up->fields[i].value));
     }
 }
 static void note_field(void *arg, const struct field *f, enum field_fate fate) {
     char **row = sheet_row(arg);
-    row[0] = text("%.*s", STR_ARG(f->name));
-    row[1] = text("%s", field_fate_say(fate));
+    row[0] = sheet_say("%.*s", STR_ARG(f->name));
+    row[1] = sheet_say("%s", field_fate_say(fate));
 }
 /* A listener that takes such a peer; the names in `from` are listeners'. */
 static struct str listener_for(const struct config *c, bool trusted) {
@@ -460,10 +461,10 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
     const struct rpc *rpc = rpc_recognise(h);
     struct route_match m;
     bool bad = false;
-    say(&sheets[0], "rpc", text("%s", rpc->name));
+    say(&sheets[0], "rpc", sheet_say("%s", rpc->name));
     if (!route_match(c->routes.v, c->routes.n, h, rpc, a, &m, &bad)) {
-        say(&sheets[0], "route", text("%s", bad ? "none: the path is malformed (400 client_error)" : "none (404 no_route)"));
-        sheets_out(to, sheets, 4, json);
+        say(&sheets[0], "route", sheet_say("%s", bad ? "none: the path is malformed (400 client_error)" : "none (404 no_route)"));
+        sheet_out(to, sheets, 4, json);
         return;
     }
     const struct policy *p = m.route->use;
@@ -477,17 +478,17 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
                                .now = now, .random = &random, .arena = a };
     fields_decide(&p->context, &ff, &fields);
     if (fields.say && v.refuse == ENDING_NONE) v.refuse = ENDING_CLIENT_CONTEXT, v.say = fields.say;
-    say(&sheets[0], "listener", text("%.*s", STR_ARG(listener)));
+    say(&sheets[0], "listener", sheet_say("%.*s", STR_ARG(listener)));
     say(&sheets[0], "route", name_of(m.route));
     say(&sheets[0], "policy", policy_name(c, m.route));
-    say(&sheets[0], "mode", text("%s", mode_name(p->deadline.mode)));
-    for (size_t i = 0; i < m.ncaptures; i++) say(&sheets[0], "capture", text("%.*s = %.*s", STR_ARG(m.captures[i].name), STR_ARG(m.captures[i].value)));
+    say(&sheets[0], "mode", sheet_say("%s", mode_name(p->deadline.mode)));
+    for (size_t i = 0; i < m.ncaptures; i++) say(&sheets[0], "capture", sheet_say("%.*s = %.*s", STR_ARG(m.captures[i].name), STR_ARG(m.captures[i].value)));
     say(&sheets[0], "deadline", span_text(instant_until(now, v.total)));
     say(&sheets[0], "to the head", span_text(v.to_head));
-    say(&sheets[0], "by", text("%.*s", STR_ARG(v.source_name)));
-    if (v.stream) say(&sheets[0], "stream", text("yes: no default applies"));
-    if (v.refuse != ENDING_NONE) say(&sheets[0], "refused", text("%s: %s", ending_name(v.refuse), v.say ? v.say : ""));
-    if (fields.missing.n) say(&sheets[0], "missing", text("%.*s", STR_ARG(fields.missing)));
+    say(&sheets[0], "by", sheet_say("%.*s", STR_ARG(v.source_name)));
+    if (v.stream) say(&sheets[0], "stream", sheet_say("yes: no default applies"));
+    if (v.refuse != ENDING_NONE) say(&sheets[0], "refused", sheet_say("%s: %s", ending_name(v.refuse), v.say ? v.say : ""));
+    if (fields.missing.n) say(&sheets[0], "missing", sheet_say("%.*s", STR_ARG(fields.missing)));
     candidates_sheet(&sheets[1], p, h, trusted, wall);
     if (v.refuse == ENDING_NONE && upstreams_of(m.route).n) {
         struct head *up = head_clone(h, a);
@@ -497,15 +498,15 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
         struct fields_hop hop = { .listener = listener, .down = rpc, .up = rpc_towards(m.route, rpc), .verdict = &fields, .random = &random,
                                   .on_field = note_field, .arg = &sheets[2] };
         fields_apply(&p->context, &hop, up, &tally);
-        if (tally.trace.restarted) say(&sheets[0], "trace", text("removed: invalid, or not believed on this listener"));
-        if (tally.trace.members) say(&sheets[0], "tracestate", text("loses %u members", tally.trace.members));
-        if (tally.baggage) say(&sheets[0], "baggage", text("loses %u members", tally.baggage));
+        if (tally.trace.restarted) say(&sheets[0], "trace", sheet_say("removed: invalid, or not believed on this listener"));
+        if (tally.trace.members) say(&sheets[0], "tracestate", sheet_say("loses %u members", tally.trace.members));
+        if (tally.baggage) say(&sheets[0], "baggage", sheet_say("loses %u members", tally.baggage));
         enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc_towards(m.route, rpc), deadline_left(&p->deadline, &v, now, v.to_head), wall, true, up, &told);
-        if (e != ENDING_NONE) say(&sheets[0], "refused", text("%s: no dialect can say so little", ending_name(e)));
+        if (e != ENDING_NONE) say(&sheets[0], "refused", sheet_say("%s: no dialect can say so little", ending_name(e)));
         route_edit_headers(&m.route->headers.request, up);
         if (e == ENDING_NONE) upstream_sheet(&sheets[3], up);
     }
-    sheets_out(to, sheets, 4, json);
+    sheet_out(to, sheets, 4, json);
 }
 const char *explain_request(FILE *to, const struct config *c, struct str line, const char *const *fields, size_t nfields, struct str listener,
                             bool trusted, bool json) {

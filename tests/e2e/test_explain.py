@@ -67,6 +67,36 @@ def test_work_that_a_leaving_client_leaves_alone():
     expect(row(rest, ending="deadline")["http1 upstream is told by"], "close")
 
 
+def test_what_is_tried_again_is_said_with_its_waits():
+    """After which outcomes, of what, how often, and how long each waits at most; the hedge and the budget."""
+    config = json.loads(json.dumps(CONFIG))
+    config["policies"]["default"]["retry"] = {"retries": 2, "when": ["connect_failure", "try_timeout", 503, "UNAVAILABLE"], "methods": ["GET"],
+                                              "backoff": {"base": "100ms", "max": "250ms"}, "budget": "12.5%", "hedge": {"after": "300ms", "max": 2}}
+    table = routes(config=config)["routes[1]"]["retries"]
+    expect(row(table, after="connect_failure"), {"after": "connect_failure", "of": "whatever method", "at most": "2", "wait, one after the other": "none, < 250ms"})
+    expect(row(table, after="try_timeout"), {"after": "try_timeout", "of": "GET", "at most": "2", "wait, one after the other": "< 100ms, < 250ms"})
+    expect(row(table, after="503")["of"], "GET in plain HTTP")
+    expect(row(table, after="UNAVAILABLE")["of"], "every RPC")
+    expect(row(table, after="300ms without an answer (hedge)")["at most"], "2")
+    expect(row(table, after="within the budget")["of"], "12.5% of the upstream's attempts, or 3")
+    config["policies"]["default"]["retry"] = {"retries": 0}
+    expect(routes(config=config)["routes[1]"]["retries"], [])
+
+
+def test_a_retry_that_does_not_fit_is_warned_of():
+    """Tries that take longer together than a request may, a back-off as long as the deadline, a hedge that comes too late."""
+    def warnings(deadline, retry):
+        config = json.loads(json.dumps(CONFIG))
+        config["policies"]["default"]["deadline"].update(deadline)
+        config["policies"]["default"]["retry"] = retry
+        return [w["warning"] for w in routes(config=config)["routes[1]"]["warnings"]]
+
+    expect(warnings({"per_try": "10s"}, {"retries": 2, "when": ["try_timeout"]}), [])
+    expect(warnings({"per_try": "20s"}, {"retries": 3, "when": ["try_timeout"]}), ["of 3 retries after try_timeout only 2 fit into deadline.max"])
+    assert "nothing of deadline.max" in warnings({}, {"backoff": {"base": "2m", "max": "2m"}})[0]
+    assert "there is never a hedge" in warnings({"min": "1s"}, {"hedge": {"after": "59s500ms"}})[0]
+
+
 def test_what_a_policy_cannot_do_is_warned_of():
     """A min below the reserve, a retry that never fits, a call that no ladder makes, an upstream that need not notice."""
     config = json.loads(json.dumps(CONFIG))

@@ -63,7 +63,9 @@ def test_ways_of_writing_conform():
                  "upstreams: { u: { endpoints: u:1 }, v: { endpoints: v:1 } }\nroutes:\n  - match: { header: { x: 1, y: { at_least: 1.10 }, z: { present: true } } }\n"
                  "    upstreams: { u: 0, v: 1 }",
                  "policies: { a: , b: { extends: a, retry: ~, context: { fields: { x-a: } } } }", "policies: { a: { cancel: { http1: close }, answer: { deadline: { grpc: 4 } } } }",
-                 "policies: { a: { deadline: { max: none, read: grpc-timeout }, retry: { budget: 0.5%, when: connect_failure } } }"):
+                 "policies: { a: { deadline: { max: none, read: grpc-timeout }, retry: { budget: 0.5%, when: connect_failure } } }",
+                 "policies: { a: { retry: { budget: { floor: 1 }, when: [ 503, UNAVAILABLE, upstream_closed ], backoff: { base: 0s }, hedge: { after: 1s } } } }",
+                 "policies: { a: { retry: { budget: { ratio: 12.5% }, when: 429 } } }"):
         expect(curfew("check", "-c", "@", text=text)[0], 0, text)
         expect(faults(text), [], text)
 
@@ -74,7 +76,7 @@ def test_wrong_files_do_not_conform():
                  "bare_number_for_a_duration", "duration_in_other_words", "size_in_decimal_units", "rate_without_a_period", "percentage_without_its_sign",
                  "wrong_word", "yes_for_true", "quoted_truth", "log_level", "listener_without_address", "upstream_without_endpoints", "route_without_match",
                  "list_at_the_top", "workers_that_are_none", "workers_by_halves", "no_certificate", "deadline_mode_misspelt", "drain_without_end",
-                 "answer_that_is_a_success", "answer_to_who_has_left", "call_without_path", "dialect_without_unit", "rung_misspelt", "policy_that_is_text"):
+                 "answer_that_is_a_success", "answer_to_who_has_left", "call_without_path", "dialect_without_unit", "rung_misspelt", "policy_that_is_text", "retry_that_cannot_be"):
         with open(os.path.join(ROOT, "tests/conf/bad", name + ".yaml"), encoding="utf-8") as f:
             text = f.read()
         assert faults(text), f"{name} conforms to the schema:\n{text}"
