@@ -176,7 +176,7 @@ void deadline_let_through(const struct deadline_policy *p, struct deadline_verdi
 }
 
 void deadline_inject(const struct deadline_policy *p, instant now, struct deadline_verdict *v) {
-    instant at = instant_add(now, p->deflt);
+    instant at = instant_add(now, span_min(p->deflt, p->max));
     if (p->mode == MODE_DISABLED || instant_is_never(at) || instant_before(v->total, at)) return;
     v->total = v->fire = at;
     v->to_head = SPAN_FOREVER;

@@ -75,7 +75,7 @@ void deadline_decide(const struct deadline_policy *p, const struct deadline_fact
 /* max_reject has it let through, whatever was decided. What is left of its deadline still counts: the upstream is told the whole of it, and it ends
  * by it. Where nothing is left the deadline is not believed, and the request runs under the default. */
 void deadline_let_through(const struct deadline_policy *p, struct deadline_verdict *v, instant now);
-/* As if the client had asked for `default`: it is total, for streams, too. Of a verdict where nobody asked; without a default, or in mode disabled,
+/* As if the client had asked for `default`: it is total, clamped to `max`, for streams, too. Of a verdict where nobody asked; without a default, or in mode disabled,
  * nothing changes. */
 void deadline_inject(const struct deadline_policy *p, instant now, struct deadline_verdict *v);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a request must bring, before an upstream is asked: fields that are required or malformed, a schema that is too new, a deadline, a trace. The
-// sentence of a refusal names what is wrong, and never repeats a peer's value.
+// sentence of a refusal names what is wrong, and never repeats a peer's words.
 #include "policies/fields.h"
 #include <assert.h>
 

@@ -88,9 +88,9 @@ static int reference(int argc, char **argv) {
     return 0;
 }
 static int schema(int argc, char **argv) {
-    (void)argv;
-    if (argc > 1) return usage("schema");
-    conf_print_schema(stdout, &config_table);
+    bool context = argc == 2 && strcmp(argv[1], "context") == 0;
+    if (argc > 1 && !context) return usage("schema");
+    conf_print_schema(stdout, context ? &context_schema_table : &config_table);
     return 0;
 }
 static int healthcheck(int argc, char **argv) {
@@ -205,7 +205,7 @@ static const struct command commands[] = {
     { "context-schema", "context-schema check OLD NEW [--json]", "what a new context schema would break: 0 nothing, 1 something, 2 a file is wrong", context_schema },
     { "upstream", "upstream -l ADDRESS", "runs the sample upstream: answers, sleeps, streams and fails as it is asked to", upstream },
     { "reference", "reference", "prints the reference of the configuration, as Markdown", reference },
-    { "schema", "schema", "prints the JSON Schema of the configuration, for editors", schema },
+    { "schema", "schema [context]", "prints the JSON Schema of the configuration, or of a context schema, for editors", schema },
     { "healthcheck", "healthcheck -l ADDRESS", "asks an admin address for /readyz: 0 where it is ready", healthcheck },
     { "version", "version", "prints the version", version },
     { "help", "help [COMMAND]", "prints this", help },

@@ -80,3 +80,17 @@ def test_wrong_files_do_not_conform():
         with open(os.path.join(ROOT, "tests/conf/bad", name + ".yaml"), encoding="utf-8") as f:
             text = f.read()
         assert faults(text), f"{name} conforms to the schema:\n{text}"
+
+
+def test_a_context_schema_has_a_schema():
+    """`schema context`: docs/context.md's example conforms; an unknown key, a wrong word and a missing version do not."""
+    code, out, _ = curfew("schema", "context")
+    expect(code, 0)
+    check = jsonschema.Draft202012Validator(json.loads(out))
+    jsonschema.Draft202012Validator.check_schema(json.loads(out))
+    with open(os.path.join(ROOT, "docs/context.md"), encoding="utf-8") as f:
+        good = re.findall(r"^```yaml\n(version:.*?)^```$", f.read(), re.M | re.S)
+    expect(len(good), 1)
+    expect([e.message for e in check.iter_errors(yaml.load(good[0], Core))], [])
+    for bad in ("fields: { x-a: {} }", "version: 1\nfeilds: {}", "version: 1\nfields: { x-a: { type: uid } }", "version: one", "version: 0"):
+        assert list(check.iter_errors(yaml.load(bad, Core))), bad

@@ -171,7 +171,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     arena_init(&a, NULL);
     read_head(&a, (struct str){ (const char *)data + 2, size - 2 }, &down, &last);
     uint64_t random = size;
-    struct deadline_policy dp = { .mode = MODE_ENFORCE, .deflt = span_s(1) };
+    struct deadline_policy dp = { .mode = MODE_ENFORCE, .deflt = span_s(1), .max = SPAN_FOREVER };
     struct deadline_verdict d = { .total = INSTANT_NEVER, .fire = INSTANT_NEVER, .to_head = SPAN_FOREVER };
     struct fields_verdict v;
     struct str listener = data[1] & 1 ? STR("mesh") : STR("edge");

@@ -243,7 +243,7 @@ static int forget(void **state) {
     (void)state;
     verdict = (struct fields_verdict){ 0 };
     deadline = (struct deadline_verdict){ .total = INSTANT_NEVER, .fire = INSTANT_NEVER, .advice = INSTANT_NEVER, .to_head = SPAN_FOREVER, .enforce = true };
-    deadline_policy = (struct deadline_policy){ .mode = MODE_ENFORCE, .deflt = span_s(15) };
+    deadline_policy = (struct deadline_policy){ .mode = MODE_ENFORCE, .deflt = span_s(15), .max = span_s(60) };
     return 0;
 }
 static void a_required_field_must_be_there_and_well_and_believed(void **state) {
@@ -312,6 +312,15 @@ static void or_injected_as_if_it_had_been_asked_for(void **state) {
     deadline.total = INSTANT_NEVER;
     decide("mesh", true, FIELDS("a", "b"));
     assert_true(instant_is_never(deadline.total));
+    drop_head(&up);
+    deadline.asked = false;
+    deadline_policy.max = span_s(2); /* what a client may ask at most holds here, too */
+    decide("mesh", true, FIELDS("a", "b"));
+    assert_true(deadline.total.ns == 3 * NS_PER_S);
+    drop_head(&up);
+    deadline.total = (instant){ 2 * NS_PER_S }; /* streaming.max, which is nearer */
+    decide("mesh", true, FIELDS("a", "b"));
+    assert_true(deadline.total.ns == 2 * NS_PER_S);
     drop_head(&up);
     done();
 }

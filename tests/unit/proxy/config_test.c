@@ -137,13 +137,14 @@ static void what_counts_is_accepted_again_and_prints_the_same(void **state) {
         "policies:\n"
         "  base: { answer: { deadline: { http: 599, grpc: 9, retry_after: 1500ms } }, retry: { when: [], methods: [] } }\n"
         "  next: { extends: base, cancel: { call: { path: '/a/{request.path.id}?x=$$', headers: { x-a: '1' }, body: \"a\\nb\", endings: deadline },\n"
-        "    http1: [ call, drain ], http2: none }, context: { fields: { x-1: { from: [] }, x-2: } }, retry: ~ }\n"
+        "    http1: [ call, drain ], http2: none }, context: { fields: { x-1: { from: [] }, x-2: {}, x-3: { type: integer, pattern: '[\\d$$]{1,3}', required: warn, malformed: reject,\n"
+        "    names: { grpc: X-Three } } }, require: { deadline: inject, trace: reject }, trace: { mode: join, from: b, sample: 12.5% }, baggage: { allow: [] }, newer: pass }, retry: ~ }\n"
         "routes:\n"
         "  - { match: {}, respond: { status: 204 } }\n"
         "  - { match: { header: { x: 1, y: { prefix: 'a, b' }, z: { present: false }, w: { at_least: 1.10 } } }, redirect: { path: /x, status: 308 } }\n"
         "  - { name: 'a: b', match: { path: '/{a}/*' }, upstreams: { u: 0, v: 7 }, policy: next, host: upstream, rewrite: { prefix: / },\n"
         "      headers: { request: { add: { x-b: '{}' }, remove: x-c }, response: { set: { x-d: '' } } } }\n"
-        "admin: {}\nlog: { access: 'a file', level: trace }\n";
+        "admin: {}\nlog: { access: 'a file', level: trace }\nload: { inflight: 9, loop_lag: 50ms }\n";
     assert_prints_itself("all.yaml", all, sizeof all - 1);
 }
 
