@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The admin address: see admin.h. A service on a worker that is no gateway.
 #include "proxy/admin.h"
+#include "proxy/contexts.h"
 #include "proxy/listener.h"
 #include "proxy/service.h"
 #include <inttypes.h>
@@ -58,10 +59,13 @@ static void set_optional(struct service_call *c) {
     service_answer(c, 400, TEXT, STR("?drop=on, ?drop=off or ?drop=auto\n"));
 }
 
+static void say_contexts(struct service_call *c) { contexts_list(c, admin.workers, admin.n); }
+
 static const struct page { const char *path; void (*get)(struct service_call *c); void (*post)(struct service_call *c); } pages[] = {
     { "/healthz", say_health, NULL },
     { "/readyz", say_ready, NULL },
     { "/metrics", say_metrics, NULL },
+    { "/contexts", say_contexts, NULL },
     { "/context/optional", say_optional, set_optional },
 };
 #define PAGES (sizeof pages / sizeof *pages)
@@ -74,6 +78,11 @@ static void refuse_method(struct service_call *c, const struct page *p) {
 }
 static void on_request(struct service_call *c) {
     struct str path = str_first(c->request->target, str_index(c->request->target, '?')), method = c->request->method;
+    const struct str one = STR_INIT("/contexts/");
+    if (str_starts(path, one) && str_eq(method, STR("DELETE"))) {
+        contexts_cancel(c, admin.workers, admin.n, str_from(path, one.n));
+        return;
+    }
     for (size_t i = 0; i < PAGES; i++) {
         if (!str_eq(path, str_of(pages[i].path))) continue;
         if (str_eq(method, STR("GET")) || str_eq(method, STR("HEAD"))) pages[i].get(c);
@@ -81,9 +90,13 @@ static void on_request(struct service_call *c) {
         else refuse_method(c, &pages[i]);
         return;
     }
-    service_answer(c, 404, TEXT, STR("/healthz /readyz /metrics /context/optional\n"));
+    service_answer(c, 404, TEXT, STR("/healthz /readyz /metrics /contexts /context/optional\n"));
 }
-static const struct service admin_service = { .on_request = on_request };
+static void on_gone(struct service_call *c, const struct fault *f) {
+    (void)f;
+    contexts_gone(c);
+}
+static const struct service admin_service = { .on_request = on_request, .on_gone = on_gone };
 
 static void *admin_main(void *arg) {
     worker_run(arg);
@@ -113,5 +126,6 @@ void admin_stop(void) {
     worker_post_kind(&admin.loop, MESSAGE_STOP);
     pthread_join(admin.loop.thread, NULL);
     worker_free(&admin.loop);
+    contexts_stop();
     conf_free(&admin.conf);
 }

@@ -370,7 +370,7 @@ static const struct conf_field admin_rows[] = {
     END,
 };
 static const struct conf_table admin_table = { .name = "admin", .size = sizeof(struct admin_conf), .fields = admin_rows,
-    .help = "/healthz, /readyz, /metrics, /contexts, /config. Left out: none of them; {}: on 127.0.0.1:9901." };
+    .help = "/healthz, /readyz, /metrics, /contexts, /context/optional. Left out: none of them; {}: on 127.0.0.1:9901." };
 
 static bool parse_access(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at) {
     struct log_conf *log = (void *)((char *)at - f->offset);

@@ -203,6 +203,8 @@ void exchange_settle(struct exchange *x);
 size_t leg_tail_max(void); /* of all codecs: which one an upstream's will be is not known yet */
 /* The context's id as logs and calls have it. */
 struct str exchange_id(const struct exchange *x, char text[48]);
+/* The route's name, or its place, "routes[0]", in text; empty: none was found. */
+struct str exchange_route_name(const struct exchange *x, char *text, size_t n);
 void exchange_log(struct exchange *x); /* exchange_log.c */
 /* A request that was refused before it became an exchange: malformed, over a limit, or too slow. */
 void exchange_log_refused(struct conn *c, const struct fault *f);

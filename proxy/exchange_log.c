@@ -42,7 +42,7 @@ void exchange_log_refused(struct conn *c, const struct fault *f) {
     r.wire = f->wire;
     access_log_write(w->log, &r);
 }
-static struct str route_name(const struct exchange *x, char *text, size_t n) {
+struct str exchange_route_name(const struct exchange *x, char *text, size_t n) {
     const struct route *r = x->match.route;
     if (!r || r->name.name.n) return r ? r->name.name : (struct str){ 0 };
     int len = snprintf(text, n, "routes[%zu]", r->index);
@@ -68,7 +68,7 @@ void exchange_log(struct exchange *x) {
     r.host = x->request->authority;
     r.path = x->request->target;
     char route[32];
-    r.route = route_name(x, route, sizeof route);
+    r.route = exchange_route_name(x, route, sizeof route);
     if (x->upstream) r.upstream = upstream_name(x->upstream);
     r.endpoint = x->endpoint;
     r.status = x->status;

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The admin address: what is under way can be seen, and ended."""
+from harness import Gateway, Upstream, expect, expect_in, get, request, serve, silent
+
+
+def asks(g, method, target):
+    wire = g.connect("admin")
+    wire.send(request(method, target, "Connection: close"))
+    answer = wire.answer()
+    wire.close()
+    return answer
+
+
+def listed(g):
+    answer = g.admin("/contexts")
+    expect((answer.status, answer.get("content-type")), (200, "application/json"))
+    return answer.json()
+
+
+def test_contexts_are_listed():
+    """GET /contexts shows what is under way in all workers: route, client, path, upstream, what is left; and nothing once it is over."""
+    with Upstream(serve(silent)) as up, Gateway(up, workers=3, policy={"deadline": {"default": "20s"}}) as g:
+        expect(listed(g), {"contexts": [], "live": 0, "silent_workers": 0})
+        clients = [g.connect() for _ in range(6)]
+        for i, c in enumerate(clients):
+            c.send(get(f'/"{i}"?a=b', "x-request-timeout: 10s"))
+        up.wait_requests(6)
+        found = listed(g)
+        expect((found["live"], found["silent_workers"]), (6, 0))
+        expect(sorted(x["path"] for x in found["contexts"]), [f'/"{i}"?a=b' for i in range(6)])
+        for x in found["contexts"]:
+            expect((x["method"], x["client"], x["attempts"], x["answered"], x["rpc"]), ("GET", "127.0.0.1", 1, "no", "http"))
+            assert 0 < x["left_ms"] < 10000 and x["age_ms"] >= 0 and x["endpoint"].startswith("127.0.0.1:"), x
+        for c in clients:
+            c.close()
+        for line in g.log(6):
+            expect(line["ending"], "client_closed")
+        expect(listed(g)["live"], 0)
+
+
+def test_an_operator_cancels():
+    """DELETE /contexts/ID ends that request and no other: the client hears 503, the upstream's connection is closed, the log says who it was."""
+    with Upstream(serve(silent)) as up, Gateway(up, workers=2) as g:
+        one, two = g.connect(), g.connect()
+        one.send(get("/one"))
+        two.send(get("/two"))
+        up.wait_requests(2)
+        ids = {x["path"]: x["id"] for x in listed(g)["contexts"]}
+        expect(asks(g, "DELETE", "/contexts/" + ids["/one"]).status, 200)
+        answer = one.answer()
+        expect((answer.status, answer.json()["ending"]), (503, "operator_cancelled"))
+        line = g.log(1)[0]
+        expect((line["id"], line["path"], line["ending"], line["cancel_level"]), (ids["/one"], "/one", "operator_cancelled", "close"))
+        expect([x["path"] for x in listed(g)["contexts"]], ["/two"])
+        expect(asks(g, "DELETE", "/contexts/" + ids["/one"]).status, 404)
+        two.close()
+        g.log(2)
+
+
+def test_ids_that_are_none():
+    """An id that is over, of no worker or malformed is a 404, and harms nothing."""
+    with Upstream(serve(lambda wire, message: wire.send(b"HTTP/1.1 204 No Content\r\n\r\n"))) as up, Gateway(up) as g:
+        expect(g.ask(get("/x")).status, 204)
+        for bad in (g.log(1)[0]["id"], "", "0", "0-0", "0-0-0-0", "-0-0", "7-0-1", "ffffffff-0-1", "0-ffffffff-ffffffff", "0-0-x", "0-0-100000000", "../x"):
+            expect_in(asks(g, "DELETE", "/contexts/" + bad).status, (404, 405))
+        expect(asks(g, "PUT", "/contexts").status, 405)
+        expect(g.ask(get("/x")).status, 204)
+
+
+def test_who_asks_may_leave():
+    """A hundred who ask for the list and close at once leave nothing behind."""
+    with Upstream(serve(silent)) as up, Gateway(up, workers=4) as g:
+        for i in range(100):
+            wire = g.connect("admin")
+            wire.send(request("GET", "/contexts"))
+            (wire.reset if i % 2 else wire.close)()
+        expect(listed(g)["live"], 0)
