@@ -29,8 +29,8 @@ def test_contexts_are_listed():
         expect((found["live"], found["silent_workers"]), (6, 0))
         expect(sorted(x["path"] for x in found["contexts"]), [f'/"{i}"?a=b' for i in range(6)])
         for x in found["contexts"]:
-            expect((x["method"], x["client"], x["attempts"], x["answered"], x["rpc"]), ("GET", "127.0.0.1", 1, "no", "http"))
-            assert 0 < x["left_ms"] < 10000 and x["age_ms"] >= 0 and x["endpoint"].startswith("127.0.0.1:"), x
+            expect((x["method"], x["client"][:4], x["attempts"], x["answered"], x["rpc"]), ("GET", "127.", 1, "no", "http"))
+            assert 0 < x["left_ms"] < 10000 and x["age_ms"] >= 0 and x["endpoint"].startswith("127."), x
         for c in clients:
             c.close()
         for line in g.log(6):
