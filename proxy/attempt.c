@@ -165,13 +165,11 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     span left = deadline_left(&x->policy->deadline, &x->verdict, x->w->now, exchange_to_head(x));
     int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
     exchange_context_apply(x, up); /* before our own fields are written */
-    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, x->verdict.let_through == ENDING_NONE, up, &a->told);
+    bool may_shed = x->verdict.let_through == ENDING_NONE;
+    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, may_shed, up, &a->told);
     if (refuse != ENDING_NONE) return refuse;
-    if (x->conn) {
-        struct forward_facts f = { .peer = x->client, .trusted = x->conn->session.trusted, .secure = x->conn->session.secure,
-                                   .version = x->request->version };
-        forward_apply(&x->policy->forward, &f, x->request, up);
-    }
+    struct forward_facts f = { .peer = x->client, .trusted = x->trusted, .secure = x->secure, .version = x->request->version };
+    forward_apply(&x->policy->forward, &f, x->request, up);
     if (a->number > 1 && x->rpc_up->attempts_field) tell_attempts(a, up);
     if (r->host == HOST_UPSTREAM) up->authority = upstream_endpoint_host(a->conn);
     route_edit_headers(&r->headers.request, up);

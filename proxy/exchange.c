@@ -487,7 +487,7 @@ static bool answer_here(struct exchange *x) {
         if (body.n) head_add(h, STR("content-type"), r->answer->content_type);
     } else {
         h->status = (uint16_t)r->redirect->status;
-        head_add(h, STR("location"), route_location(&x->match, x->request, x->conn->session.secure, &x->arena));
+        head_add(h, STR("location"), route_location(&x->match, x->request, x->secure, &x->arena));
     }
     h->body = BODY_LENGTH;
     h->length = body.n;
@@ -501,7 +501,9 @@ static enum flow step_decide(struct exchange *x) {
     const struct config *conf = x->w->config;
     x->begun = x->moved = x->w->now; /* the clock starts with the complete head (semantics 2.1) */
     x->wall_ns = worker_wall(x->w);
-    x->client = arena_copy(&x->arena, conn_peer_text(x->conn));
+    x->client = arena_copy(&x->arena, conn_peer_text(x->conn)); /* an attempt may still begin when its client has gone */
+    x->trusted = x->conn->session.trusted;
+    x->secure = x->conn->session.secure;
     x->rpc = x->rpc_up = rpc_recognise(h);
     x->verdict.idle = x->verdict.to_head = x->to_head_left = SPAN_FOREVER;
     x->verdict.total = x->verdict.advice = INSTANT_NEVER;

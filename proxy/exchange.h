@@ -57,6 +57,7 @@ struct exchange {
     struct worker *w;
     struct listener *listener;       /* borrowed; outlives its connections */
     struct conn *conn;               /* borrowed until the down leg is closed */
+    bool trusted, secure;            /* as its session is */
     struct context context;
     struct hook on_end;
     uint8_t step;                    /* enum exchange_step */

@@ -12,7 +12,7 @@ static void count_decided(struct worker_metrics *m, const struct fields_verdict 
 void exchange_context_decide(struct exchange *x) {
     const struct fields_policy *p = &x->policy->context;
     if (!p->decides) return;
-    struct fields_facts f = { .head = x->request, .listener = x->listener->name, .trusted = x->conn->session.trusted, .rpc = x->rpc,
+    struct fields_facts f = { .head = x->request, .listener = x->listener->name, .trusted = x->trusted, .rpc = x->rpc,
                               .deadline = &x->verdict, .deadline_policy = &x->policy->deadline, .now = x->w->now, .random = &x->w->chance,
                               .arena = &x->arena };
     fields_decide(p, &f, &x->fields);

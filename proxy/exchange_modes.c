@@ -20,7 +20,7 @@ static void ask_guard(struct exchange *x) {
 }
 void exchange_judge(struct exchange *x) {
     const struct deadline_policy *p = &x->policy->deadline;
-    struct deadline_facts f = { .head = x->request, .rpc = x->rpc, .dialects = &x->w->config->dialects, .trusted = x->conn->session.trusted,
+    struct deadline_facts f = { .head = x->request, .rpc = x->rpc, .dialects = &x->w->config->dialects, .trusted = x->trusted,
                                 .now = x->w->now, .wall_ns = worker_wall(x->w), .parent = INSTANT_NEVER };
     if (p->needs.percent) f.measured = latency_percentile(&judge_of(x)->latency, p->needs.percent, x->w->now);
     deadline_decide(p, &f, &x->verdict);

@@ -353,7 +353,8 @@ static void explain_route(FILE *to, const struct config *c, const struct route *
     if (json) {
         fputs("{\"route\":", to), sheet_json_string(to, name);
         fputs(",\"policy\":", to), sheet_json_string(to, policy);
-        fprintf(to, ",\"mode\":\"%s\",\"cancel_mode\":\"%s\",\"max_reject\":\"%s\",\"upstreams\":", mode_name(r->use->deadline.mode), mode_name(r->use->cancel.mode), guard);
+        fprintf(to, ",\"mode\":\"%s\",\"cancel_mode\":\"%s\"", mode_name(r->use->deadline.mode), mode_name(r->use->cancel.mode));
+        fprintf(to, ",\"max_reject\":\"%s\",\"upstreams\":", guard);
         sheet_json_string(to, ups);
         fputs(",", to);
     } else {

@@ -184,7 +184,8 @@ static void print_observed_cancels(FILE *to, const struct workers *w, const stru
             if (!sum) continue;
             fputs("curfew_observed_cancels_total{", to);
             print_label(to, route_at(routes, i));
-            fprintf(to, ",ending=\"%s\",level=\"%s\"} %" PRIu64 "\n", ending_name((enum ending)(k / LEVELS)), cancel_level_name((enum cancel_level)(k % LEVELS)), sum);
+            const char *ending = ending_name((enum ending)(k / LEVELS)), *level = cancel_level_name((enum cancel_level)(k % LEVELS));
+            fprintf(to, ",ending=\"%s\",level=\"%s\"} %" PRIu64 "\n", ending, level, sum);
         }
     }
 }

@@ -43,14 +43,14 @@ static void disabled_a_leaving_has_no_effect(void **state) {
 /* nginx's proxy_ignore_client_abort: who waits in the queue is still asked for. */
 static void disabled_a_request_that_waits_is_sent_for_nobody(void **state) {
     (void)state;
-    stage((struct given){ .policy = "cancel: { mode: disabled }", .upstream = "max_connections: 1" });
+    stage((struct given){ .policy = "cancel: { mode: disabled }, forward: { headers: x-forwarded }", .upstream = "max_connections: 1" });
     struct sock *a, *u = asked(&a, GET()), *b = client();
     client_sends(b, GET_PATH("/second", ""));
     client_resets(b);
     upstream_sends(u, ANSWER_OK);
     assert_answer(a, 200);
     assert_ended("completed");
-    upstream_got(u, "GET /second HTTP/1.1\r\n");
+    assert_has(upstream_got(u, "GET /second HTTP/1.1\r\n"), "\r\nx-forwarded-for: 192.0.2.1\r\n"); /* as if it were still there */
     upstream_sends(u, ANSWER_OK);
     assert_ended("client_reset");
 }
