@@ -146,6 +146,12 @@ static char *hears_grpc(const struct policy *p, enum ending e) {
     else if (late.grpc != a.grpc) sheet_add_word(&s, ", after the head ", grpc_status_name(late.grpc));
     return s;
 }
+/* Is an upstream told a deadline, by which it ends what nobody cancels? */
+static bool tells(const struct deadline_policy *p) {
+    for (size_t i = 0; p->mode >= MODE_FORWARD && i < FAMILIES_MAX; i++)
+        if (p->nwrite[i]) return true;
+    return false;
+}
 static char *upstream_text(const struct policy *p, const struct codec *k, enum ending e) {
     switch (ending_rows[e].upstream) {
     case ENDING_UP_NOTHING: return sheet_say("—");
@@ -154,7 +160,7 @@ static char *upstream_text(const struct policy *p, const struct codec *k, enum e
     case ENDING_UP_CANCEL: break;
     }
     struct ladder l = cancel_ladder_in_mode(&p->cancel, k, e, true);
-    bool told = p->deadline.mode >= MODE_FORWARD;
+    bool told = tells(&p->deadline);
     if (cancel_would(&p->cancel, k, e, told) == LEVEL_NOT_NEEDED) return sheet_say("it goes on"); /* client_gone: ignore */
     enum cancel_level level = cancel_level_of(CANCEL_NONE, told);
     char *s = NULL;

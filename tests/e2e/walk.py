@@ -417,7 +417,7 @@ class Voice:
             said = json.loads(body)
             expect(said["status"], status)
             return f"problem {status} {said['ending']}"
-        if status != 200 and self.rpc == "unary":
+        if status != 200 and self.rpc == "unary" and body:
             expect(get("content-type"), "application/json")
             return f"error {status} {json.loads(body)['code']}"
         if status != 200:
@@ -648,7 +648,7 @@ def policies(names):
         d = {"read": ["grpc-timeout", "connect-timeout-ms", "x-request-timeout", "x-strict"], "default": "90s", "idle": "90s", "max": "90s", "grace": "10ms",
              "streaming": {"idle": "90s"}}
         ms = f"{int(LIMITS[int(kind[-1]) if kind[-1].isdigit() else 0] * 1000)}ms"
-        d.update({"plain": {}, "grace": {"grace": "60s"}, "default": {"default": ms, "streaming": {"detect": "never"}}, "try": {"per_try": ms}, "needs": {"needs": "20s"},
+        d.update({"plain": {}, "grace": {"grace": "60s"}, "untold": {"write": {"http": [], "grpc": [], "connect": []}}, "default": {"default": ms, "streaming": {"detect": "never"}}, "try": {"per_try": ms}, "needs": {"needs": "20s"},
                   "idle": {"idle": ms, "streaming": {"idle": ms}}}[kind.rstrip("12")])
         rungs = table.RUNGS.get(rung, table.RUNGS["own"])
         cancel = {"http1": rungs[0].split(), "http2": rungs[1].split(), "drain_limit": {"time": "20s", "bytes": "64MiB"},
@@ -724,7 +724,8 @@ class Walk:
             listeners[f"-slow{i}"] = listeners[f"tls-slow{i}"] = {"timeouts": {"body": ms, "write": ms}}
         self.addresses = {n: f"{HOST}:{free_port()}" for n in (*listeners, "admin")}
         tls = {"tls": {"certificates": [self.pair]}}
-        listeners = {n: {"address": self.addresses[n], "trust": "all", "backlog": 4096, **more, **(tls if n.startswith("tls") else {})}
+        listeners = {n: {"address": self.addresses[n], "trust": "all", "backlog": 4096, "http1": {"max_head": "8KiB"}, "http2": {"max_head": "8KiB"},
+                         **more, **(tls if n.startswith("tls") else {})}
                      for n, more in listeners.items()}
         dead = f"{HOST}:{free_port()}"
         big = {"max_connections": 4096, "max_requests": 100000, "reset_budget": {"burst": 0}, "idle_timeout": "60s",
@@ -735,6 +736,7 @@ class Walk:
             upstreams[f"http{n}s"] = {"protocol": protocol, "endpoints": [self.ups[f"http{n}s"].address], **big,
                                       "tls": {"ca": self.authority.ca, "server_name": "walk.test"}}
             upstreams["full" + n] = {"protocol": protocol, "endpoints": [self.ups["full" + n].address], "max_requests": 1, "max_pending": 0}
+            upstreams["queue" + n] = {"protocol": protocol, "endpoints": [self.ups["full" + n].address], "max_requests": 1, "max_pending": 10000}
             upstreams["dead" + n] = {"protocol": protocol, "endpoints": [dead], **big}
             upstreams["mute" + n] = {"protocol": protocol, "endpoints": [self.mute], **big, "connect_timeout": "400ms"}
             upstreams["wait" + n] = {"protocol": protocol, "endpoints": [self.mute], **big, "connect_timeout": "60s"}
@@ -747,7 +749,7 @@ class Walk:
                 name = route_of(k, again)
                 routes[name] = {"name": name, "match": {"path": f"/{name}/{{id}}"}, "upstream": upstream_of(k), "policy": policy_of(k, again),
                                 **({"translate": "grpc"} if k.up.translate else {})}
-        for upstream in ("full1", "full2", "http2", "http2s"):
+        for upstream in ("full1", "full2", "queue1", "queue2", "http2", "http2s"):
             name = upstream + ".plain-own"
             routes.setdefault(name, {"name": name, "match": {"path": f"/{name}/{{id}}"}, "upstream": upstream, "policy": "plain-own"})
         names = {r["policy"] for r in routes.values()} | {"plain-own"}
@@ -792,7 +794,7 @@ class Walk:
     def go(self):
         self.over = False
         threading.Thread(target=self.tail, daemon=True).start()
-        self.full = [Full(self, name) for name in ("full1", "full2")]
+        self.full = [Full(self, name) for name in ("full1", "full2", "queue1", "queue2")]
         self.warm()
         last = [k for k in self.todo if k.ending == "shutdown"]
         work = queue.Queue()
@@ -877,7 +879,7 @@ class Walk:
                 down = (Down2 if k.client.wire == 20 else Down1)(lane, k, listener_of(k, again))
                 asked = self.stand(down, k, target, limit)
             finally:
-                late = k.ending in table.TIMED and k.moment not in ("head", "connecting") and time.monotonic() - begun > 0.8 * limit
+                late = k.ending in table.TIMED and k.moment not in ("head", "waiting") and time.monotonic() - begun > 0.8 * limit
                 if k.ending == "shutdown":
                     self.standing.release()
             if late:
@@ -893,14 +895,16 @@ class Walk:
 
     def stand(self, down, k, target, limit):
         """Brings both ends to the moment; what the upstream has."""
-        seconds = {"deadline of the client": limit, "deadline while connecting": limit, "deadline all but passed": 0.004, "less than the route needs": 5}.get(k.cause.name, 50)
+        seconds = {"deadline of the client": limit, "deadline while connecting": limit, "deadline in the queue": limit, "deadline all but passed": 0.004, "less than the route needs": 5}.get(k.cause.name, 50)
         fields = [] if k.cause.policy == "default" else [down.voice.deadline(seconds)]
+        if k.cause.name == table.UNNAMED:
+            fields.append("x-long: " + "a" * 9000)
         if k.cause.name == "client sends a broken deadline":
             fields.append("x-strict: soon")
         down.ask(target, fields, k.moment)
         if k.moment == "head":
             return None
-        if k.moment == "connecting":
+        if k.moment == "waiting":
             if k.client.wire == 20:
                 down.session.round_trip()
             else:
@@ -947,6 +951,8 @@ class Walk:
         if saw not in wanted.split(" or "):
             wrong.append(f"the client saw {saw!r}, expected {wanted!r}")
         down.let_go()
+        if k.cause.name == table.UNNAMED:
+            return "; ".join(wrong) or None
         line = self.line(target)
         check("logged", line["ending"], k.ending)
         check("cancel_level", line.get("cancel_level"), table.level_of(k))
@@ -973,7 +979,8 @@ class Walk:
             self.signalled.wait()
         elif name == "client resets its stream" or name == "client resets at its deadline":
             down.reset()
-        elif name in ("client resets its connection", "client resets while connecting"):
+        elif name in ("client resets its connection", "client resets while connecting", "client resets in the queue",
+                      "client resets, and the upstream knows no deadline"):
             down.reset_connection()
         elif k.ending == "completed" and name == "client closes its connection":
             down.end_direction()
@@ -982,7 +989,8 @@ class Walk:
             else:
                 time.sleep(QUIET)
             self.finish(k, asked)
-        elif name in ("client closes its connection", "client closes at its deadline", "client leaves while connecting"):
+        elif name in ("client closes its connection", "client closes at its deadline", "client leaves while connecting",
+                      "client leaves the queue"):
             down.close()
         elif name == "client takes nothing":
             threading.Thread(target=self.flood, args=(k, asked), daemon=True).start()
@@ -1087,7 +1095,9 @@ def explained(k, saw, line, route, asked):
     carried = next(r for r in route["deadline"] if (r["client speaks"], r["upstream speaks"]) == (speaks, codec))
     check("whether it can be carried", "no_route" in carried["lost"], not table.carried(k.client, k.up))
     if asked:
-        check("the deadline", carried["upstream is told"], ", ".join(n for n in carried["upstream is told"].split(", ") if n in asked.names()))
+        said = carried["upstream is told"]
+        seen = [n for n in ("x-request-timeout", "x-context-deadline", "grpc-timeout", "connect-timeout-ms") if n in asked.names()]
+        check("the deadline", said, ", ".join(seen) or "nothing")
     return wrong
 
 
@@ -1113,7 +1123,7 @@ def compare_ending(k, saw, line, row, check):
         if table.ENDINGS[k.ending].upstream == "never asked":
             check("the upstream", told, "never asked")
     elif line.get("cancel_level") == "side_channel":
-        check("the upstream", told, "side_channel, and " + {"close": "close", "reset": "native", "drain": "drain", "none": "ttl"}[table.way(k)])
+        check("the upstream", told, "side_channel, and " + table.rung_level(k))
     elif line.get("cancel_level") != "withdrawn":
         check("the upstream", told, line.get("cancel_level", told if told in ("\u2014", "protocol error", "it goes on") else "nothing"))
 

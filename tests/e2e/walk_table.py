@@ -87,7 +87,7 @@ def carried(c, u):
 
 # ---- what happens, and when ------------------------------------------------------------------------------------------------------------
 
-# head: with the request's head. connecting: the upstream takes no connection. upload: the upstream has the head and half of the body. before: it has all.
+# head: with the request's head. waiting: for a connection, or for a place. upload: the upstream has the head and half of the body. before: it has all.
 # both: half of the body, and the answer has begun. mid: the answer has begun, between two messages of an RPC. inside: in the middle of a message.
 # A tunnel has `before` and `mid`.
 MOMENTS = {"http": ("upload", "before", "both", "mid"), "grpc": ("upload", "before", "both", "mid", "inside"), "unary": ("upload", "before", "mid"),
@@ -119,10 +119,12 @@ CAUSES = [
     cause("client closes its connection", "client_closed"),
     cause("client closes at its deadline", "client_deadline", policy="grace"),
     cause("client resets at its deadline", "client_deadline", policy="grace"),
+    cause("client resets, and the upstream knows no deadline", "client_reset", at=("before", "mid"), policy="untold"),
     cause("client sends no more", "client_timeout", at=("upload", "both"), listener="slow"),
     cause("client takes nothing", "client_stalled", at=("mid",), listener="slow"),
     cause("client breaks its body", "client_error", at=("upload", "both")),
     cause("client asks for a broken path", "client_error", at=("head",)),
+    cause("client asks with a head too long", "client_error", at=("head",)),
     cause("client sends a broken deadline", "client_context", at=("head",)),
     # the gateway
     cause("no route", "no_route", at=("head",)),
@@ -143,11 +145,15 @@ CAUSES = [
     cause("upstream answers nonsense", "upstream_error"),
     cause("upstream goes away", "refused_stream", at=("upload", "before")),
     *(cause(f"upstream resets: {code}", "upstream_reset") for code in CODES),
-    # while the upstream's connection is being made
-    cause("client leaves while connecting", "client_closed", at=("connecting",), to="wait"),
-    cause("client resets while connecting", "client_reset", at=("connecting",), to="wait"),
-    cause("deadline while connecting", "deadline", at=("connecting",), to="wait"),
+    # while it waits for a connection that the upstream does not take, or for a place
+    cause("client leaves while connecting", "client_closed", at=("waiting",), to="wait"),
+    cause("client resets while connecting", "client_reset", at=("waiting",), to="wait"),
+    cause("deadline while connecting", "deadline", at=("waiting",), to="wait"),
+    cause("client leaves the queue", "client_closed", at=("waiting",), to="queue"),
+    cause("client resets in the queue", "client_reset", at=("waiting",), to="queue"),
+    cause("deadline in the queue", "deadline", at=("waiting",), to="queue"),
 ]
+UNNAMED = "client asks with a head too long"  # no head, so that the log has no path of it
 TIMED = {"client_timeout", "deadline", "try_timeout", "upstream_idle", "client_stalled"}
 
 Combination = collections.namedtuple("Combination", "number client up cause moment rung ending")
@@ -164,7 +170,7 @@ def ending_of(c, u, cause_, moment):
         return None
     if name == "client closes its connection" and c.wire == 10 and moment not in UNREAD:
         return "completed"  # semantics 6: a FIN of HTTP/1.0 is tolerated once the request is read
-    if name == "client leaves while connecting" and c.wire == 10:
+    if name in ("client leaves while connecting", "client leaves the queue") and c.wire == 10:
         return None
     if name in ("client closes its connection", "client closes at its deadline") and tunnel and c.wire < 20:
         return "completed" if name == "client closes its connection" else None  # semantics 4: a FIN ends one direction
@@ -197,7 +203,7 @@ def ending_of(c, u, cause_, moment):
 
 
 def rungs_of(c, u, cause_, moment, ending):
-    if ENDINGS[ending].upstream != "cancel" or moment in ("connecting", "head") or c.tls or u.tls:
+    if ENDINGS[ending].upstream != "cancel" or moment in ("waiting", "head") or c.tls or u.tls:
         return ("own",)
     if ending == "shutdown":
         return ("own", "call")  # nobody is left who could see a drain's end
@@ -213,7 +219,7 @@ def combinations():
     for c, u in pairs():
         for cause_ in CAUSES:
             for moment in cause_.at:
-                if moment not in (*MOMENTS[c.rpc], "head", "connecting"):
+                if moment not in (*MOMENTS[c.rpc], "head", "waiting"):
                     continue
                 ending = ending_of(c, u, cause_, moment)
                 for rung in rungs_of(c, u, cause_, moment, ending) if ending else ():
@@ -297,6 +303,8 @@ def client_sees(k):
     if late is True and (rpc in ("http", "tunnel", "unary") or k.moment == "inside"):
         return cut_of(k)
     grpc = grpc_of(k)
+    if k.cause.name == UNNAMED:  # refused before the head told what it speaks: by HTTP, which over HTTP/2 has the status alone
+        return "status 431 of HTTP" if k.client.wire == 20 else "problem 431 client_error"
     said = {"http": f"problem {http_of(k)} {k.ending}", "tunnel": f"problem {http_of(k)} {k.ending}",
             "grpc": f"trailers {grpc}" if late is True else f"status {grpc}",
             "web": f"frame {grpc}" if late is True else f"status {grpc}", "text": f"frame {grpc}" if late is True else f"status {grpc}",
@@ -319,12 +327,12 @@ def way(k):
 def is_called(k):
     if k.rung == "call" and k.up.wire == 20:
         return False
-    return k.rung.startswith("call") and ENDINGS[k.ending].upstream == "cancel" and k.moment not in ("head", "connecting")
+    return k.rung.startswith("call") and ENDINGS[k.ending].upstream == "cancel" and k.moment not in ("head", "waiting")
 
 
 def upstream_sees(k):
     row = ENDINGS[k.ending]
-    if k.moment in ("head", "connecting"):
+    if k.moment in ("head", "waiting"):
         return "never asked"
     if k.ending == "completed":
         return "whole"
@@ -341,8 +349,13 @@ def level_of(k):
     """The strongest that was achieved; None: nothing was to be cancelled."""
     if ENDINGS[k.ending].upstream != "cancel" or k.moment == "head" or k.rung == "gone-ignore":
         return None
-    if k.moment == "connecting":
+    if k.moment == "waiting":
         return "withdrawn"
     if is_called(k):
         return "side_channel"
-    return {"close": "close", "reset": "native", "drain": "drain", "none": "ttl"}[way(k)]
+    return rung_level(k)
+
+
+def rung_level(k):
+    """Of the last rung alone."""
+    return {"close": "close", "reset": "native", "drain": "drain", "none": "none" if k.cause.policy == "untold" else "ttl"}[way(k)]
