@@ -65,6 +65,23 @@ static bool is_under_prefix(const struct fields_policy *p, struct str name) {
     return false;
 }
 
+/* CGI and its heirs (WSGI, Rack, PHP) make HTTP_X_USER of x-user and of x_user alike: what may not come under the one may not under the other. */
+static char fold(char b) { return b == '_' ? '-' : b; }
+static bool is_alike(struct str a, struct str b) {
+    for (size_t i = 0; i < a.n && i < b.n; i++)
+        if (fold(a.p[i]) != fold(b.p[i])) return false;
+    return true;
+}
+static bool is_lookalike(const struct fields_policy *p, struct str name) {
+    if (str_index(name, '_') == name.n) return false;
+    if (p->schema_version && name.n == SCHEMA_FIELD.n && is_alike(SCHEMA_FIELD, name)) return true;
+    for (size_t i = 0; i < p->nslots; i++)
+        if (p->slots[i].name.n == name.n && is_alike(p->slots[i].name, name)) return true;
+    for (size_t i = 0; i < p->prefixes.n; i++)
+        if (p->prefixes.v[i].name.n <= name.n && is_alike(p->prefixes.v[i].name, name)) return true;
+    return false;
+}
+
 bool fields_believes(const struct conf_refs *from, struct str listener) {
     if (!from->given) return true;
     for (size_t i = 0; i < from->n; i++)
@@ -110,8 +127,9 @@ static enum field_fate fate_of(const struct pass *a, const struct field_slot *s,
 /* Is it counted against the caps? A newer schema's fields are, though we do not list them. */
 static bool judge(struct pass *a, struct field *f) {
     const struct field_slot *s = slot_of(a->p, f);
-    if (!s && !is_under_prefix(a->p, f->name)) return false;
-    enum field_fate fate = s ? fate_of(a, s, f) : a->hop->verdict->unlisted ? FIELD_PASSED : FIELD_UNLISTED;
+    bool under = !s && is_under_prefix(a->p, f->name);
+    if (!s && !under && !is_lookalike(a->p, f->name)) return false;
+    enum field_fate fate = s ? fate_of(a, s, f) : !under ? FIELD_LOOKALIKE : a->hop->verdict->unlisted ? FIELD_PASSED : FIELD_UNLISTED;
     if (fate != FIELD_PASSED) drop(a, f, fate);
     return fate == FIELD_PASSED;
 }

@@ -143,6 +143,7 @@ static void must_be_fields(const struct fields_policy *p, const struct fields_ho
             if (str_eq(r->wire[up_family], f->name)) row = r;
         }
         if (!row && p->prefixes.n && str_starts(f->name, STR("x-"))) MUST(hop->verdict->unlisted);
+        if (!row && p->prefixes.n) MUST(!str_starts(f->name, STR("x_")));
         if (!row) continue;
         MUST(f->value.n <= row->max && field_is_good(row, f->value) && fields_believes(&row->from, hop->listener) && !(hop->load && row->optional));
         MUST(f->hash == name_hash(f->name));

@@ -115,6 +115,17 @@ static void past_the_bytes_in_total_whole_fields_are_dropped(void **state) {
     done();
 }
 
+/* Where a server reads x_user as x-user, it must not come in by that door. */
+static void a_name_that_differs_in_its_dashes_alone_is_removed(void **state) {
+    (void)state;
+    given("prefixes: [ x-ctx- ]\nfields: { x-user-id: {}, y_z: {} }\n");
+    assert_int_equal(apply("mesh", false, FIELDS("x_user_id", "forged", "x-user_id", "forged", "x_ctx_other", "1", "y-z_", "o", "y_z", "1", "x_user", "1", "x-user-id", "u")), 3);
+    assert_int_equal(tally.fates[FIELD_LOOKALIKE], 3);
+    assert_fields(&up.head, "y-z_: o\ny_z: 1\nx_user: 1\nx-user-id: u\n");
+    drop_head(&up);
+    done();
+}
+
 static void fields_that_are_not_believed_count_against_no_cap(void **state) {
     (void)state;
     given("prefixes: [ x- ]\nfields: { x-a: {}, x-b: { from: [ mesh ] } }\nmax_fields: 1\n");
@@ -364,7 +375,7 @@ static void the_upstream_is_told_our_version_and_no_other(void **state) {
     decide("mesh", true, FIELDS("x-context-schema", "2", "x-a", "1", "x-other", "1"));
     assert_int_equal(verdict.version, 3);
     goes_on("");
-    assert_int_equal(apply("mesh", false, FIELDS("x-context-schema", "2", "x-a", "1", "x-other", "1")), 1);
+    assert_int_equal(apply("mesh", false, FIELDS("x-context-schema", "2", "x-a", "1", "x-other", "1", "x_context-schema", "9")), 2);
     assert_fields(&up.head, "x-a: 1\nx-context-schema: 3\n");
     drop_head(&up);
     done();
@@ -459,6 +470,7 @@ int main(void) {
         cmocka_unit_test_setup(optional_fields_are_dropped_under_load, forget),
         cmocka_unit_test_setup(past_the_count_optional_fields_go_first_and_the_last_ones_first, forget),
         cmocka_unit_test_setup(past_the_bytes_in_total_whole_fields_are_dropped, forget),
+        cmocka_unit_test_setup(a_name_that_differs_in_its_dashes_alone_is_removed, forget),
         cmocka_unit_test_setup(fields_that_are_not_believed_count_against_no_cap, forget),
         cmocka_unit_test_setup(trace_headers_pass_under_their_own_limits, forget),
         cmocka_unit_test_setup(a_policy_without_fields_touches_nothing, forget),
