@@ -25,8 +25,10 @@ static const char usage_text[] =
     "  /fail/truncate           promises 100 bytes, sends 10, and closes\n"
     "  /fail/next               200; the next request on the same connection is closed without an answer\n"
     "  /fail/once/250ms         closes after that time without an answer; asked again, as the same NAME, it answers\n"
+    "  /busy/once/1             503 with Retry-After: 1; asked again, as the same NAME, 200\n"
+    "  /slow/once/250ms         answers after that time; asked again, as the same NAME, at once\n"
     "  /hang                    never answers\n"
-    "  /seen/NAME               what is remembered of that request, as JSON; 404: it never came\n"
+    "  /seen/NAME               what is remembered of that request, as JSON; 404: it never came. /seen/NAME/1: of the first of that NAME\n"
     "  DELETE /tasks/NAME       202, and that request, where it is still open, is answered with 503 at once; 404: there is none to end\n"
     "  Upgrade: websocket       101, then echoes what it gets\n"
     "A call of gRPC, over HTTP/2, gets its JSON as a message, and the status OK.\n";
@@ -52,14 +54,16 @@ static struct sample {
     struct sockaddr_storage doomed; /* the peer whose next request is cut, so that it finds a stale connection */
 } *sample;
 
-static struct memory *recall(struct str id) {
+/* times: which one of that id; 0: the last. */
+static struct memory *recall_one(struct str id, uint64_t times) {
     for (size_t i = 0; i < MEMORY; i++) {
         struct memory *m = &sample->memory[(sample->next + MEMORY - 1 - i) % MEMORY];
         if (!m->id[0]) return NULL;
-        if (str_eq(str_of(m->id), id)) return m;
+        if (str_eq(str_of(m->id), id) && (!times || m->times == times)) return m;
     }
     return NULL;
 }
+static struct memory *recall(struct str id) { return recall_one(id, 0); }
 static void put_json(FILE *f, struct str s) {
     fputc('"', f);
     for (size_t i = 0; i < s.n; i++) {
@@ -151,8 +155,14 @@ static void say_what_came(struct service_call *c, uint16_t status) {
     else service_answer(c, status, STR("application/json"), (struct str){ text, n });
     free(text);
 }
-static void say_seen(struct service_call *c, struct str id) {
-    const struct memory *m = recall(id);
+static uint64_t number(struct str s) {
+    uint64_t n = 0;
+    return str_to_u64(s, &n) ? n : 0;
+}
+static void say_seen(struct service_call *c, struct str rest) {
+    struct str id = { 0 };
+    str_split(&rest, '/', &id);
+    const struct memory *m = recall_one(id, number(rest));
     if (!m) {
         service_answer(c, 404, STR("application/json"), STR("null\n"));
         return;
@@ -204,10 +214,6 @@ static void on_timer(struct timer *t, instant now) {
 }
 
 /* ---- paths -------------------------------------------------------------------------------------------------------------------------------------- */
-static uint64_t number(struct str s) {
-    uint64_t n = 0;
-    return str_to_u64(s, &n) ? n : 0;
-}
 static span duration(struct str s) {
     span d = span_ms(0);
     return conf_parse_duration(s, &d) ? d : span_ms(0);
@@ -253,14 +259,30 @@ static bool was_doomed(const struct service_call *c) {
     memset(&sample->doomed, 0, sizeof sample->doomed);
     return true;
 }
-static void begin_fail_once(struct service_call *c, struct str after) {
-    const struct memory *m = job_of(c)->memory;
-    if (m && m->times > 1) {
-        say_what_came(c, 200);
-        return;
-    }
+static void fail_after(struct service_call *c, struct str after) {
     c->timer.fire = on_cut_timer;
     wheel_arm(&c->w->wheel, &c->timer, instant_add(c->w->now, duration(after)));
+}
+static void be_busy(struct service_call *c, struct str seconds) {
+    struct head *h = service_head(c, 503);
+    head_add(h, STR("retry-after"), arena_copy(&c->arena, seconds));
+    service_send(c, h);
+    service_end(c, NULL);
+}
+static void be_slow(struct service_call *c, struct str time) { wait_for(c, duration(time)); }
+/* ".../once/...": what is done the first time alone that a name comes. */
+static bool obey_once(struct service_call *c, struct str path) {
+    static const struct { struct str path; void (*first)(struct service_call *c, struct str rest); } once[] = {
+        { STR_INIT("/fail/once/"), fail_after }, { STR_INIT("/busy/once/"), be_busy }, { STR_INIT("/slow/once/"), be_slow },
+    };
+    const struct memory *m = job_of(c)->memory;
+    for (size_t i = 0; i < sizeof once / sizeof *once; i++) {
+        if (!str_starts(path, once[i].path)) continue;
+        if (m && m->times > 1) say_what_came(c, 200);
+        else once[i].first(c, str_from(path, once[i].path.n));
+        return true;
+    }
+    return false;
 }
 /* What a service that never notices a closed connection has instead: a second request that names the first. */
 static void end_task(struct service_call *c, struct str id) {
@@ -305,8 +327,8 @@ static void obey(struct service_call *c, struct str path) {
     } else if (str_eq(p, STR("/fail/next"))) {
         sample->doomed = c->conn->peer;
         say_what_came(c, 200);
-    } else if (str_starts(p, STR("/fail/once/"))) {
-        begin_fail_once(c, str_from(p, 11));
+    } else if (obey_once(c, p)) {
+        return;
     } else if (str_eq(p, STR("/help"))) {
         service_answer(c, 200, STR("text/plain"), STR(usage_text));
     } else if (!str_starts(p, STR("/hang"))) {

@@ -42,6 +42,7 @@ class Case:
     saw: str = ANSWERED       # how the request ended at the upstream
     saw_at: float = None      # and when
     asked: int = 1            # how often the upstream had it
+    first: str = None         # how the first of them ended there, where another won
     attempts: int = None      # in the access log, where it matters: what finds its connection stale is sent again, and is no second attempt
     status: int = 200         # that came back; None: nothing, the client left
     grpc: int = None          # grpc-status, of trailers, of a trailers-only answer, or of gRPC-Web's body; None: there is none
@@ -69,6 +70,7 @@ class Got:
     ended: int = 0
     wrong: list = dataclasses.field(default_factory=list)
     seen: dict = None         # by the upstream; None: it was never asked
+    first: dict = None        # ... of the first attempt, where another won
     line: dict = None         # of the access log
 
     def take(self, status, grpc, cut, text):

@@ -42,6 +42,7 @@ class Stage:
     def __init__(self):
         self.address = {name: f"{HOST}:{free_port()}" for name in ("mesh", "edge", "secure", "sample", "tasks", "admin")}
         self.processes = []
+        self.reports = self.tasks = None
         self.resets = Upstream(h2.serve(resetting, threaded=True))
         self.clients = []  # of HTTP/2, which h2.Client puts here, so that none is closed because nothing refers to it
         self.clean = False
@@ -91,6 +92,9 @@ class Stage:
         return False
 
     def __exit__(self, *trouble):
+        for wire in (self.reports, self.tasks):
+            if wire:
+                wire.close()  # gunicorn waits half a minute for a connection that says nothing
         for p in reversed(self.processes):
             p.send_signal(signal.SIGTERM)
         codes = [self._wait(p) for p in self.processes]

@@ -52,6 +52,9 @@ def judge_seen(case, got, check):
     check(judge_told(case, got), f"the upstream is told {case.told[0] + f': {case.told[1]:.0f}ms' if case.told else 'nothing'}")
     check(how_it_ended(got.seen) == case.saw, f"its request ends so: {case.saw}")
     check(got.seen["times"] == case.asked, f"the upstream is asked {case.asked} times, not {got.seen['times']}")
+    if case.first:
+        check(how_it_ended(got.first) == case.first, f"the first attempt ends so: {case.first}")
+        check(0 <= after(got.seen["ended_ns"], got.first["ended_ns"]) < SLACK, "the loser hears of it at once")
     if case.saw in TOLD_TO_STOP and got.left:
         check(0 <= after(got.left, got.seen["ended_ns"]) < SLACK, "the upstream sees the client's leaving at once")
     if case.saw_at is not None:
@@ -103,6 +106,8 @@ def cell_saw(case, got):
         how = {"client_reset": "RST", "upstream_closed": "it closed"}.get(got.seen["how"], got.seen["how"])
     if got.left and how != ANSWERED:
         return f"{how} {after(got.left, got.seen['ended_ns']):.2f} ms later"
+    if got.first:
+        return f"{how} (try 2), and the 1st {how_it_ended(got.first)} {after(got.seen['ended_ns'], got.first['ended_ns']):.2f} ms later"
     if got.seen["times"] > 1:
         return f"{how} (try {got.seen['times']})"
     return f"{how}, {after(got.begun, got.seen['ended_ns']):.0f} ms"

@@ -146,6 +146,18 @@ def test_it_fails_once():
                 wire.expect_end()
 
 
+def test_it_is_busy_or_slow_once():
+    """/busy/once and /slow/once: 503 with Retry-After, or an answer after that time; another one when the same name comes again; each is remembered."""
+    with sample() as at:
+        answers = [ask(at, get("/busy/once/7", "X-Sample-Id: b")) for _ in range(2)]
+        expect([(a.status, a.get("retry-after")) for a in answers], [(503, "7"), (200, None)])
+        begun = time.monotonic()
+        expect([ask(at, get("/slow/once/200ms", "X-Sample-Id: s")).status for _ in range(2)], [200, 200])
+        expect_between(time.monotonic() - begun, 0.2, 0.39, "s of both")
+        expect([seen(at, name)["times"] for name in ("s", "s/1", "s/2")], [2, 1, 2])
+        expect(seen(at, "s/3"), None)
+
+
 def test_it_answers_grpc():
     """A call of gRPC gets a message and the status OK in trailers; it is JSON of what came."""
     with sample() as at, Gateway(at, upstream={"protocol": "http2"}) as g:
