@@ -86,6 +86,17 @@ def test_the_table_of_metrics_is_fresh():
     expect_fresh("docs/operations.md", before + begin + "\n".join(metrics()) + "\n" + end + after)
 
 
+def test_the_fields_of_the_log_are_those_of_the_documentation():
+    """docs/operations.md names every field of the access log, and no other."""
+    with open(os.path.join(ROOT, "proxy/access_log.c"), encoding="utf-8") as f:
+        written = set(re.findall(r'PUT_\w+\(at, "(\w+)"|[{,]\\"(\w+)\\":', f.read()))
+    written = {a or b for a, b in written}
+    with open(os.path.join(ROOT, "docs/operations.md"), encoding="utf-8") as f:
+        section = f.read().split("## The access log\n")[1].split("\n## ")[0]
+    said = {name for row in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall(r"`(\w+)`", row)}
+    expect(sorted(said ^ written), [])
+
+
 def test_metrics_that_are_spoken_of_exist():
     """Wherever the documentation and the examples name a metric, there is one of that name."""
     known = {line.split("`")[1] for line in metrics() if "`" in line}
