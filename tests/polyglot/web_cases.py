@@ -17,6 +17,7 @@ HALF = ["unary", "client", "server"]  # what HTTP/1.1 can: no answer before the 
 KINDS = {
     "connect-node-1": Kind("connect", "HTTP/1.1", HALF),
     "connect-node-2": Kind("connect", "HTTP/2", METHODS),
+    "connect-node-gzip": Kind("connect", "HTTP/2", METHODS),
     "grpcweb-node-1": Kind("grpc-web", "HTTP/1.1", HALF),
     "grpcweb-node-2": Kind("grpc-web", "HTTP/2", METHODS),
     "connect-web": Kind("connect", "HTTP/1.1", FETCH),
@@ -29,7 +30,8 @@ KINDS = {
 TRANSLATED = ["go", "python"]
 BY_GET = "connect-web-get"
 JSON, TEXT = "connect-web-json", "google-text"
-ABSENT = {JSON: TRANSLATED, TEXT: ["connect"]}  # messages are not converted; and Connect's own server has no text
+# Messages are not converted; Connect's own server has no text; and grpc-go has no gzip but where it is asked for.
+ABSENT = {JSON: TRANSLATED, TEXT: ["connect"], "connect-node-gzip": ["go"]}
 WAYS = [("go", "plain", "plain"), ("python", "tls", "tls")]
 OWN = [("connect", "tls", "http1"), ("connect", "plain", "plain")]  # a kind has the one or the other
 GONE = ("client_closed", "client_reset", "client_deadline")

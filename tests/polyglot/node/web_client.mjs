@@ -14,7 +14,7 @@ import { Echo, headersOf, pairs, statusOf } from './messages.mjs';
 const { now, say, Sum, question } = createRequire(import.meta.url)('./common.js');
 const [kind, , caFile] = process.argv.slice(2);
 
-const onNode = (create, httpVersion) => (baseUrl, ca) => create({ baseUrl, httpVersion, nodeOptions: { ca } });
+const onNode = (create, httpVersion, more) => (baseUrl, ca) => create({ baseUrl, httpVersion, nodeOptions: { ca }, ...more });
 // Connect asks for redirect: 'error', with which Node's fetch, but no browser's, forgets its signal once garbage was collected (nodejs/undici#4627).
 const fetchNow = (input, init) => fetch(input, { ...init, redirect: 'follow' });
 // fetch takes no authorities: NODE_EXTRA_CA_CERTS has them. Connect's default over fetch is JSON, which few gRPC servers have.
@@ -22,6 +22,7 @@ const onFetch = (create, more) => (baseUrl) => create({ baseUrl, useBinaryFormat
 const TRANSPORTS = {
   'connect-node-1': onNode(node.createConnectTransport, '1.1'),
   'connect-node-2': onNode(node.createConnectTransport, '2'),
+  'connect-node-gzip': onNode(node.createConnectTransport, '2', { sendCompression: node.compressionGzip, compressMinBytes: 1 }),
   'grpcweb-node-1': onNode(node.createGrpcWebTransport, '1.1'),
   'grpcweb-node-2': onNode(node.createGrpcWebTransport, '2'),
   'connect-web': onFetch(web.createConnectTransport),
