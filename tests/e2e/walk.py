@@ -25,7 +25,7 @@ from rpc import end_stream, frame, frames
 
 LIMITS = (0.4, 1.2, 4.0)  # seconds of every limit that is to pass; the next one where the machine was too busy to bring both ends to their moment in time
 QUIET = 0.03   # and of every look at what must not happen
-LANES = 48
+LANES = 32
 
 # ---- wires ---------------------------------------------------------------------------------------------------------------------------
 
@@ -536,12 +536,13 @@ class Down2:
         self.alone = k.cause.name in ("client takes nothing",)
         self.key = (listener, k.client.tls)
         self.session = None if self.alone else lane.sessions.get(self.key)
+        if self.session:
+            self.session.pump()
         if not self.session or self.session.ended or self.session.goaways:
             options = {"settings": {h2.INITIAL_WINDOW: 2}, "credit": "none"} if self.alone else {}
             self.session = h2.Client(lane.walk.g, listener, tls=lane.walk.trust2 if k.client.tls else None, **options)
             self.session.keep_frames = False
-            if k.ending == "shutdown":
-                self.session.settled()  # it is not read again before it ends
+            self.session.settled()  # who waits for nothing of it reads nothing: it would be taken for a peer that does not acknowledge
             if not self.alone:
                 lane.sessions[self.key] = self.session
         self.stream, self.left = None, False
@@ -549,7 +550,6 @@ class Down2:
     def ask(self, target, fields, moment):
         k = self.k
         if k.client.rpc == "tunnel":
-            self.session.settled()
             head = h2.head_of("CONNECT", target, "sec-websocket-version: 13", "user-agent: walk", *fields, protocol="websocket", scheme=self.session.scheme)
             self.stream = self.session.open_stream(head, end=False)
             return
@@ -686,7 +686,7 @@ class Walk:
         self.todo = list(combinations)
         self.ends = Ends()
         self.wrong, self.played, self.saw = {}, [], {}  # by number: what was wrong; the numbers; what the client saw and the log said
-        self.lines = Board()
+        self.lines, self.late = Board(), {}
         self.trust, self.trust2 = authority.client("http/1.1"), authority.client("h2")
         pair = authority.sign("walk.test", "DNS:walk.test")
         one, two = authority.server(pair, "http/1.1"), authority.server(pair, "h2")
@@ -865,7 +865,7 @@ class Walk:
                 break
         self.played.append(k.number)
         if complaint:
-            self.wrong[k.number] = f"{name_of(k)}: {complaint}"
+            self.wrong[k.number] = f"{name_of(k)}: {complaint} {self.late.get(k.number, '')}"
 
     def once(self, lane, k, again):
         """None, what was wrong, or "too late": a limit passed before everything stood as the moment wants it."""
@@ -885,8 +885,9 @@ class Walk:
             if late:
                 return "too late"
             return self.end(down, k, target, asked)
-        except (AssertionError, Gone):
+        except (AssertionError, Gone) as e:
             if late:
+                self.late[k.number] = f"after {time.monotonic() - begun:.1f} s: {e} {self.lines.all(target)}"
                 return "too late"
             raise
         finally:
@@ -1016,14 +1017,14 @@ class Walk:
 
     @staticmethod
     def flood(k, asked):
-        data = b"x" * 16000
-        data = data if k.client.rpc == "http" else frame(data)
+        """More than the kernel's buffers take, until the gateway says that it is enough."""
+        whole = b"x" * 16000 if k.client.rpc == "http" else frame(b"x" * 16000)
+        left, until = whole, time.monotonic() + 2 * PATIENCE
         with contextlib.suppress(OSError, AssertionError):
-            for _ in range(2000):
-                if asked.sees():
-                    return
-                data = data[asked.piece(data) or 0 :] or data
-                if len(data) < 16000:  # no room
+            while not asked.sees() and time.monotonic() < until:
+                sent = asked.piece(left)
+                left = left[len(left) if sent is None else sent :] or whole
+                if sent is not None and left is not whole:  # no room
                     time.sleep(0.005)
 
     def finish(self, k, asked):
