@@ -58,7 +58,7 @@ static void check_field(struct conf *c, const struct conf_node *n, void *at) {
     if (n && row->optional && row->required != REQUIRE_NONE)
         conf_error(c, conf_pos_of(n, "optional"), NULL, "what is required cannot be optional: under load it would be dropped");
     if (row->pattern.at && row->max > PATTERN_VALUE_MAX)
-        conf_error(c, conf_pos_of(n, "max"), NULL, "a field with a pattern has a max of at most 1KiB: each byte is matched");
+        conf_error(c, conf_pos_of(n, "max"), NULL, "a field with a pattern has a max of at most 256: each byte is matched");
 }
 
 #define OF(member) offsetof(struct context_field, member)

@@ -168,8 +168,9 @@ static bool repeat(struct compiler *c, size_t start, unsigned least, unsigned mo
         if (!append(c, block, n)) return false;
     if (most == UNBOUNDED && least) return emit(c, OP_SPLIT, -(ptrdiff_t)n, 1);
     if (most == UNBOUNDED) return emit(c, OP_SPLIT, 1, (ptrdiff_t)n + 2) && append(c, block, n) && emit(c, OP_JUMP, -(ptrdiff_t)n - 1, 0);
+    /* Who leaves one out leaves out all that follow: else each byte would have all of them to look at. */
     for (unsigned i = least; i < most; i++)
-        if (!emit(c, OP_SPLIT, 1, (ptrdiff_t)n + 1) || !append(c, block, n)) return false;
+        if (!emit(c, OP_SPLIT, 1, (ptrdiff_t)(most - i) * (ptrdiff_t)(n + 1)) || !append(c, block, n)) return false;
     return true;
 }
 static bool piece(struct compiler *c) {

@@ -320,6 +320,15 @@ static void warn_of_retries(struct sheet *s, const struct retry_policy *p, const
     }
     if (retry_backoff_below(p, 1).ns / 2 >= room) warn(s, "retry.backoff.base is so long that half of the first retries leave nothing of deadline.max");
 }
+static bool has_optional(const struct fields_policy *p) {
+    for (size_t i = 0; i < p->fields.n; i++)
+        if (CONF_AT(p->fields, const struct context_field, i)->optional) return true;
+    return false;
+}
+static void warn_of_context(struct sheet *s, const struct config *c, const struct fields_policy *p) {
+    bool looks = c->load.inflight != INT64_MAX || !span_is_forever(c->load.loop_lag);
+    if (has_optional(p) && !looks) warn(s, "context.fields has optional ones, and load no threshold: only the caps and an operator drop them");
+}
 static void warnings_sheet(struct sheet *s, const struct config *c, const struct route *r, const struct route_upstreams *u) {
     const struct deadline_policy *d = &r->use->deadline;
     const struct retry_policy *retry = &r->use->retry;
@@ -335,6 +344,7 @@ static void warnings_sheet(struct sheet *s, const struct config *c, const struct
         warn(s, "deadline.max is none, and work goes on without its client: it may go on for ever");
     }
     warn_of_ladders(s, c, r, u);
+    warn_of_context(s, c, &r->use->context);
 }
 
 static void explain_route(FILE *to, const struct config *c, const struct route *r, bool json) {

@@ -7,7 +7,7 @@ import re
 import tempfile
 
 import h2
-from harness import ROOT, Gateway, Upstream, curfew, echo, expect, expect_in, get, request, serve
+from harness import ROOT, Gateway, Upstream, curfew, echo, expect, expect_in, get, request, serve, yaml
 from rpc import PATH, Translating, echoes
 
 ID, PARENT = "12345678901234567890123456789012", "1234567890123456"
@@ -319,3 +319,14 @@ routes: [ { match: {}, upstream: app } ]
     code, _, err = curfew(*ask, "--listener", "mash", text=config)
     expect(code, 1)
     assert 'no listener is called "mash"' in err, err
+
+
+def test_explain_warns_of_optional_fields_that_no_load_drops():
+    """Optional fields without a threshold of load are warned of; with one they are not."""
+    config = {"upstreams": {"app": {"endpoints": "127.0.0.1:9001"}}, "policies": {"default": {"context": {"fields": {"x-region": {"optional": True}}}}},
+              "routes": [{"match": {"path": "/*"}, "upstream": "app"}]}
+    for load, warned in ((None, True), ({"loop_lag": "50ms"}, False)):
+        code, out, _ = curfew("explain", "-c", "@", "--json", text=yaml({**config, **({"load": load} if load else {})}))
+        expect(code, 0)
+        warnings = [w["warning"] for w in json.loads(out)["routes"][0]["warnings"]]
+        expect(any("load no threshold" in w for w in warnings), warned)

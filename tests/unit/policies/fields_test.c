@@ -456,7 +456,7 @@ static void names_are_checked_where_they_stand(void **state) {
     unresolved("fields: { x-a: { names: { grpc: x-b } }, X-B: {} }\n", "x-b is listed twice");
     unresolved("fields: { x-a: { names: { grpcc: x-b } } }\n", "did you mean \"grpc\"?");
     unresolved("fields: { x-a: { pattern: \"a(b\" } }\n", "y:1:27: error: pattern: a ( without its )\n  hint: at its character 4");
-    unresolved("fields: { x-a: { pattern: \"a+\", max: 4KiB } }\n", "at most 1KiB");
+    unresolved("fields: { x-a: { pattern: \"a+\", max: 4KiB } }\n", "at most 256");
     unresolved("fields: { x-a: { optional: true, required: warn } }\n", "cannot be optional");
     unresolved("fields: { x-a: { since: 2 } }\n", "there is no schema here");
 }
