@@ -164,7 +164,7 @@ void exchange_answer_end(struct exchange *x, const struct head *trailers);
 /* The verdict on its deadline. */
 void exchange_judge(struct exchange *x);
 /* Before the first attempt's head is written: has too much of the deadline been waited away (shed_latency)? */
-bool exchange_is_too_late(const struct exchange *x);
+bool exchange_is_too_late(struct exchange *x);
 /* The answer's head came: for `needs`. */
 void exchange_note_latency(struct exchange *x);
 /* What enforcing would have ended it with until then; NONE: nothing, or all is enforced. */

@@ -27,9 +27,16 @@ void exchange_judge(struct exchange *x) {
     ask_guard(x);
     exchange_context_decide(x); /* what the context lacks is no matter of time: max_reject does not let it through */
 }
-bool exchange_is_too_late(const struct exchange *x) {
+static bool is_shed(enum ending e) { return e == ENDING_SHED_EXPIRED || e == ENDING_SHED_LATENCY; }
+bool exchange_is_too_late(struct exchange *x) {
+    const struct deadline_policy *p = &x->policy->deadline;
     const struct deadline_verdict *v = &x->verdict;
-    return v->enforce && x->tries == 1 && instant_until(x->w->now, v->total).ns < v->needs.ns;
+    if (x->tries != 1 || v->let_through != ENDING_NONE) return false;
+    bool late = instant_until(x->w->now, v->total).ns < v->needs.ns;
+    if (v->enforce || !mode_observes(p->mode)) return late && v->enforce;
+    bool expired = exchange_left(x).ns < span_add(p->min, p->reserve).ns;
+    if ((late || expired) && exchange_would_have(x, x->w->now) == ENDING_NONE) x->would = expired ? ENDING_SHED_EXPIRED : ENDING_SHED_LATENCY;
+    return false;
 }
 void exchange_note_latency(struct exchange *x) {
     if (x->policy->deadline.needs.percent) latency_note(&judge_of(x)->latency, instant_until(x->sent_at, x->w->now), x->w->now);
@@ -41,6 +48,7 @@ enum ending exchange_would_have(const struct exchange *x, instant by) {
     if (x->would_left != ENDING_NONE) return x->would_left;
     if (!x->match.route || !mode_observes(x->policy->deadline.mode)) return ENDING_NONE;
     if (v->would_refuse != ENDING_NONE) return v->would_refuse;
+    if (is_shed(x->would)) return x->would;
     instant head = x->answered_at.ns && !x->local ? x->answered_at : by;
     if (x->to_head_due.ns && instant_before(x->to_head_due, head)) return ENDING_DEADLINE;
     if (x->would == ENDING_NONE && instant_before(v->total, by)) return ENDING_DEADLINE;

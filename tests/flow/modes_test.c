@@ -228,6 +228,31 @@ static void what_is_observed_is_counted_once_by_route(void **state) {
     assert_int_equal(observed_ending(ENDING_DEADLINE), 0);
     assert_int_equal(of_route(ENDING_COMPLETED), 1);
 }
+/* Its deadline has not passed yet, but enforcing would have asked nobody with so little left. */
+static void what_would_be_shed_after_waiting_in_the_queue_is_observed(void **state) {
+    (void)state;
+    static const struct { const char *policy, *would; } rows[] = {
+        { "deadline: { mode: observe }", "shed_expired" }, { "deadline: { mode: observe, needs: 50ms, min: 1ms, reserve: 1ms }", "shed_latency" },
+        { "deadline: { mode: observe, min: 1ms, reserve: 1ms }", NULL },
+    };
+    for (size_t i = 0; i < 3; i++) {
+        stage((struct given){ .policy = rows[i].policy, .upstream = "max_connections: 1" });
+        struct sock *a, *u = asked(&a, GET()), *b = client();
+        client_sends(b, GET("x-request-timeout: 100ms\r\n"));
+        at(90 * MS);
+        upstream_sends(u, ANSWER_OK);
+        assert_answer(a, 200);
+        assert_ended("completed");
+        assert_not_logged("would_have");
+        at(95 * MS);
+        upstream_sends(u, ANSWER_OK);
+        assert_answer(b, 200);
+        assert_ended("completed");
+        if (rows[i].would) assert_logged("would_have", rows[i].would);
+        else assert_not_logged("would_have");
+        leave(state);
+    }
+}
 static void what_is_enforced_is_not_observed(void **state) {
     (void)state;
     stage((struct given){ 0 });
@@ -460,6 +485,7 @@ int main(void) {
         SCENE(an_upload_that_stops_ends_in_every_mode),
         SCENE(over_http2_a_reset_is_kept_from_the_upstream),
         SCENE(what_is_observed_is_counted_once_by_route),
+        SCENE(what_would_be_shed_after_waiting_in_the_queue_is_observed),
         SCENE(what_is_enforced_is_not_observed),
         SCENE(of_a_deadline_and_a_leaving_that_are_both_observed_the_earlier_counts),
         SCENE(past_the_share_what_would_be_refused_is_let_through),
