@@ -219,6 +219,19 @@ static void a_body_that_only_the_close_delimits_is_cut_by_a_reset(void **state) 
     assert_reset(c);
     assert_ended_at("deadline", "close");
 }
+/* What follows the head of who asks for a tunnel is no body that the default would wait for (semantics 2.4). */
+static void streaming_never_gives_a_tunnel_the_default_until_it_stands(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "deadline: { default: 1s, idle: 1h, streaming: { detect: never } }" });
+    struct sock *c = client();
+    client_sends(c, GET("connection: upgrade\r\nupgrade: websocket\r\n"));
+    struct sock *u = upstream();
+    got(u);
+    at(1 * SECONDS);
+    assert_has(assert_answer(c, 504), "\"deadline\"");
+    assert_reset(u);
+    assert_ended_at("deadline", "close");
+}
 static void a_stream_without_a_deadline_has_no_default(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { default: 1s, streaming: { idle: 1h } }" });
@@ -425,6 +438,7 @@ int main(void) {
         SCENE(an_interim_answer_passes_and_stops_no_timer),
         SCENE(a_total_deadline_ends_a_chunked_answer_without_its_last_chunk),
         SCENE(a_body_that_only_the_close_delimits_is_cut_by_a_reset),
+        SCENE(streaming_never_gives_a_tunnel_the_default_until_it_stands),
         SCENE(a_stream_without_a_deadline_has_no_default),
         SCENE(max_clamps_what_the_client_asks),
         SCENE(answer_margin_fires_before_the_clients_own_timer),

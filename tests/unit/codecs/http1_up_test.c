@@ -364,6 +364,22 @@ static void a_tunnel_that_the_upstream_ends_first_still_takes_bytes(void **state
     rig_free(r);
 }
 
+/* Semantics 4: TCP RST and RST_STREAM(CANCEL) are equal; before the 101 it is a connection that was lost. */
+static void a_reset_in_a_tunnel_is_a_cancel(void **state) {
+    (void)state;
+    struct rig *r = upstream();
+    const struct rig_leg *x = ask_tunnel(r, "websocket");
+    rig_feed_text(r, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    rig_lost(r, ENDING_UPSTREAM_CLOSED);
+    assert_true(x->faulted && x->fault.why == ENDING_UPSTREAM_RESET && x->fault.wire == 8);
+    rig_free(r);
+    r = upstream();
+    x = ask_tunnel(r, "websocket");
+    rig_lost(r, ENDING_UPSTREAM_CLOSED);
+    assert_true(x->faulted && x->fault.why == ENDING_UPSTREAM_CLOSED);
+    rig_free(r);
+}
+
 static void an_upgrade_that_is_refused_is_an_answer_like_any_other(void **state) {
     (void)state;
     struct rig *r = upstream();
@@ -410,6 +426,7 @@ int main(void) {
         cmocka_unit_test(a_malformed_answer_is_the_upstreams_error),
         cmocka_unit_test(nothing_enters_a_tunnel_before_its_101),
         cmocka_unit_test(a_tunnel_that_the_upstream_ends_first_still_takes_bytes),
+        cmocka_unit_test(a_reset_in_a_tunnel_is_a_cancel),
         cmocka_unit_test(an_upgrade_that_is_refused_is_an_answer_like_any_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
