@@ -267,7 +267,7 @@ static void on_head(struct leg *g, const struct head *h) {
         a->head_seen = true;
     }
     if (!attempt_is_in_play(a)) return;
-    if (h->interim ? a->x->attempt == a : tries_answered(a, h)) exchange_answer_head(a->x, h);
+    if (h->interim ? tries_interim(a) : tries_answered(a, h)) exchange_answer_head(a->x, h);
 }
 static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
     struct attempt *a = attempt_of(g);

@@ -42,6 +42,7 @@ struct attempt { /* one try at an upstream; in the exchange's arena */
     bool reused, head_seen, closed;
     bool over;                       /* whatever comes of it counts no more: it failed, was held back, or lost against another */
     bool hedge;                      /* it began beside another */
+    bool spoke;                      /* an interim answer of it came */
     bool borrowed;                   /* it has a place in the upstream's retry budget */
     unsigned number;                 /* which one of its request, from 1 */
     bool heard;                      /* a byte of its answer came, as known when its leg closed */
@@ -181,6 +182,7 @@ void tries_stop(struct exchange *x); /* the exchange has ended: nothing new star
 /* unsent: the upstream cannot have run it. */
 void tries_failed(struct attempt *a, const struct fault *f, bool unsent);
 void tries_unasked(struct attempt *a, const struct fault *f); /* it was given a connection and sent nothing */
+bool tries_interim(struct attempt *a); /* may its interim answer pass? */
 /* A head that is not interim. False: it is held back, the attempt is over. */
 bool tries_answered(struct attempt *a, const struct head *h);
 bool tries_go_on(struct exchange *x); /* an attempt is in play */

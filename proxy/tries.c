@@ -216,6 +216,13 @@ static void choose(struct attempt *a) {
     x->sent_at = a->begun;
     if (a->hedge) metric_inc(&x->w->metrics, METRIC_HEDGES_WON);
 }
+/* Two upstreams may each have a word before their answers: a client that waits for its 100 (Continue) hears who is first, and nobody twice. */
+bool tries_interim(struct attempt *a) {
+    struct exchange *x = a->x;
+    if (!x->attempt->spoke) x->attempt = a;
+    a->spoke = true;
+    return x->attempt == a;
+}
 bool tries_answered(struct attempt *a, const struct head *h) {
     struct exchange *x = a->x;
     const struct retry_policy *p = &x->policy->retry;
@@ -225,7 +232,7 @@ bool tries_answered(struct attempt *a, const struct head *h) {
 }
 /* gRFC A6, "the buffer is full": one goes on, that which has sent most of it. */
 void tries_commit(struct exchange *x) {
-    struct attempt *most = x->attempt;
+    struct attempt *most = another(x, NULL);
     x->keep = false;
     LIST_EACH(&x->attempts, a, struct attempt, node) {
         if (attempt_is_in_play(a) && a->offset > most->offset) most = a;
