@@ -160,7 +160,7 @@ static void lost(struct session *s, const struct fault *f) {
     struct fault mine = *f;
     if (g && !is_down(s)) {
         mine.unprocessed = !g->head_taken;
-        if (f->why == ENDING_UPSTREAM_CLOSED && of(g)->framing == FRAME_TUNNEL && g->in == LEG_BODY) {
+        if (f->why == ENDING_UPSTREAM_CLOSED && of(g)->framing == FRAME_TUNNEL && g->in != LEG_NOTHING) {
             mine.why = ENDING_UPSTREAM_RESET;
             mine.wire = HTTP2_CANCEL;
         }
