@@ -214,8 +214,9 @@ void context_schema_compare(struct conf *c, const struct context_schema *was, co
     compare_fields(&k);
     compare_prefixes(&k);
     if (now->version > was->version || (now->version == was->version && out->n == 0)) return;
-    add(&k, (struct schema_change){ .breaking = true, .what = "version", .at = conf_pos_of(now->root, "version"), .was = conf_pos_of(was->root, "version"),
-                                    .text = TEXT(&k, "the version is %" PRId64 ", was %" PRId64 ": what changes needs a higher one%c", now->version, was->version, 0) });
+    const char *text = TEXT(&k, "the version is %" PRId64 ", was %" PRId64 ": what changes needs a higher one%c", now->version, was->version, 0);
+    add(&k, (struct schema_change){ .breaking = true, .what = "version", .text = text, .at = conf_pos_of(now->root, "version"),
+                                    .was = conf_pos_of(was->root, "version") });
 }
 
 /* ---- printing ------------------------------------------------------------------------------------------------------------------------------------ */
