@@ -218,7 +218,8 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
 static void on_fail(struct place *p, const struct fault *f) {
     struct attempt *a = CONTAINER_OF(p, struct attempt, place);
     struct fault copy = *f;
-    tries_failed(a, &copy, true);
+    if (retry_is_outcome(f->why)) tries_failed(a, &copy, true);
+    else tries_unasked(a, &copy); /* our own word: its queue is full */
     attempt_close(a);
 }
 size_t leg_tail_max(void) {
@@ -239,9 +240,11 @@ void attempt_start(struct exchange *x, const struct start *s) {
     context_hang(&a->context, &a->on_end);
     list_push(&x->attempts, &a->node);
     if (!x->attempt) x->attempt = a;
-    x->tries += !s->fresh;
-    a->number = x->tries;
-    metric_inc(&x->w->metrics, METRIC_ATTEMPTS);
+    if (!s->fresh) {
+        x->tries++;
+        metric_inc(&x->w->metrics, METRIC_ATTEMPTS);
+    }
+    a->number = s->fresh ? s->number : x->tries;
     span left = exchange_left(x);
     a->place = (struct place){ .deadline = instant_add(x->w->now, left), .fresh = s->fresh, .tried = s->tried, .on_ready = on_ready, .on_fail = on_fail };
     upstream_ask(x->upstream, &a->place);
@@ -267,7 +270,7 @@ static void on_head(struct leg *g, const struct head *h) {
         a->head_seen = true;
     }
     if (!attempt_is_in_play(a)) return;
-    if (h->interim ? tries_interim(a) : tries_answered(a, h)) exchange_answer_head(a->x, h);
+    if (h->interim ? tries_interim(a, h) : tries_answered(a, h)) exchange_answer_head(a->x, h);
 }
 static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
     struct attempt *a = attempt_of(g);
@@ -315,19 +318,23 @@ static void pull(struct leg *g, size_t max, struct pulled *v) {
     body_peek(&a->x->up, a->offset, max, v);
     a->offset += v->bytes;
 }
+/* The client may send as much again as whichever attempt came furthest has written: what one before, or beside, it wrote already was given credit for. */
+static void credit_upload(struct attempt *a) {
+    struct exchange *x = a->x;
+    uint64_t n = a->sent > x->up_sent ? a->sent - x->up_sent : 0;
+    bool all = x->bridge && body_waiting(&x->up, a->offset) == 0; /* its bytes and the upstream's are not as many */
+    x->up_sent += n;
+    leg_credit(&x->leg, n < x->leg.uncredited && !all ? (size_t)n : x->leg.uncredited);
+}
 static void pulled(struct leg *g, size_t n) {
     struct attempt *a = attempt_of(g);
     struct exchange *x = a->x;
     if (!attempt_is_in_play(a)) return;
     exchange_moved(x);
     a->sent += n;
-    if (a->sent > x->up_sent) n = (size_t)(a->sent - x->up_sent), x->up_sent = a->sent;
-    else n = 0; /* what an attempt before, or beside, it was given credit for */
+    credit_upload(a);
     if (x->keep && x->up.end > x->policy->retry.buffer) tries_commit(x); /* past the bound the request is not repeatable */
-    if (!attempt_is_in_play(a)) return;
-    if (!x->keep && a->offset <= x->up.end) body_drop(&x->up, a->offset);
-    bool all = x->bridge && body_waiting(&x->up, a->offset) == 0; /* its bytes and the upstream's are not as many */
-    leg_credit(&x->leg, n < x->leg.uncredited && !all ? n : x->leg.uncredited);
+    if (!x->keep && attempt_is_in_play(a)) body_drop(&x->up, a->offset);
 }
 static void on_slots(struct session *s) { upstream_slots(conn_of(s)); }
 static void on_half_close(struct leg *g) { (void)g; }

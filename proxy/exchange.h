@@ -97,6 +97,7 @@ struct exchange {
     int64_t retries;                 /* of them: after one that failed */
     bool stale_used;                 /* the stale connection rule was used: once */
     bool waiting;                    /* `next` is the end of a back-off */
+    bool continued;                  /* the client was told to go on with its body: 100 (Continue) */
     bool unhedged;                   /* the upstream said not to begin another */
     struct timer next;               /* when a retry, or a hedge, begins (tries.c) */
     uint64_t tried;                  /* bit an endpoint that failed it, as in struct place */
@@ -134,7 +135,11 @@ void exchange_after_feed(struct exchange *x);
 void exchange_free(struct exchange *x);
 
 /* ---- between exchange.c and attempt.c ---------------------------------------------------------------------------------------------------- */
-struct start { uint64_t tried; bool fresh; /* as in struct place */ bool borrowed, hedge; /* as in struct attempt */ };
+struct start {
+    uint64_t tried; bool fresh;     /* as in struct place; fresh: it stands in for one whose connection was stale, and has its number */
+    bool borrowed, hedge;           /* as in struct attempt */
+    unsigned number;
+};
 /* Starts an attempt; its outcome comes later, or inside. */
 void attempt_start(struct exchange *x, const struct start *s);
 /* It may still answer. */
@@ -182,7 +187,7 @@ void tries_stop(struct exchange *x); /* the exchange has ended: nothing new star
 /* unsent: the upstream cannot have run it. */
 void tries_failed(struct attempt *a, const struct fault *f, bool unsent);
 void tries_unasked(struct attempt *a, const struct fault *f); /* it was given a connection and sent nothing */
-bool tries_interim(struct attempt *a); /* may its interim answer pass? */
+bool tries_interim(struct attempt *a, const struct head *h); /* may its interim answer pass? */
 /* A head that is not interim. False: it is held back, the attempt is over. */
 bool tries_answered(struct attempt *a, const struct head *h);
 bool tries_go_on(struct exchange *x); /* an attempt is in play */

@@ -28,7 +28,7 @@ static void send_continue(struct exchange *x) {
     struct head *h = ARENA_NEW(&x->arena, struct head);
     head_init(h, &x->arena, false);
     h->status = 100;
-    h->interim = true;
+    h->interim = x->continued = true;
     leg_send_head(&x->leg, h);
 }
 bool exchange_bridge_begin(struct exchange *x) {

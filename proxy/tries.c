@@ -71,6 +71,7 @@ static void hedge(struct exchange *x) {
     await_hedge(x, x->policy->retry.hedge->after);
 }
 static void retry(struct exchange *x) {
+    exchange_moved(x); /* the wait was no silence of whoever is asked now */
     start(x, false);
     if (x->policy->retry.hedge) await_hedge(x, x->policy->retry.hedge->after);
 }
@@ -83,6 +84,7 @@ static void on_next(struct timer *t, instant now) {
     (void)now;
     struct exchange *x = CONTAINER_OF(t, struct exchange, next);
     bool waited = x->waiting;
+    if (context_is_ended(&x->context)) return; /* in this very turn: tries_stop is about to come */
     stop_waiting(x);
     if (waited) retry(x);
     else hedge(x);
@@ -104,9 +106,18 @@ void tries_stop(struct exchange *x) {
 }
 
 /* ---- the verdict ------------------------------------------------------------------------------------------------------------------------ */
+/* Where no deadline bounds a wait (a stream), it is no longer than a silence may be, or than any deadline. */
+static span time_left(const struct exchange *x) {
+    span left = exchange_left(x);
+    return span_is_forever(left) ? span_min(x->verdict.idle, x->policy->deadline.max) : left;
+}
+/* What asks for a tunnel is sent again only where it cannot have run. */
+static struct str method_to_repeat(const struct exchange *x) {
+    return str_is_empty(x->request->protocol) ? x->request->method : (struct str){ 0 };
+}
 static struct retry_facts facts_of(struct exchange *x, enum ending outcome) {
-    return (struct retry_facts){ .outcome = outcome, .method = x->request->method, .replayable = x->up.start == 0 && x->answered == ANSWERED_NOT,
-                                 .context_live = client_is_there(x), .made = x->retries, .left = exchange_left(x), .min = least(x),
+    return (struct retry_facts){ .outcome = outcome, .method = method_to_repeat(x), .replayable = x->up.start == 0 && x->answered == ANSWERED_NOT,
+                                 .context_live = client_is_there(x), .made = x->retries, .left = time_left(x), .min = least(x),
                                  .draw = random_next(&x->w->chance) };
 }
 /* True: the budget has a place for it. */
@@ -139,7 +150,7 @@ static bool is_stale(const struct attempt *a, const struct fault *f, bool unsent
 }
 static void start_afresh(struct attempt *a) {
     struct exchange *x = a->x;
-    struct start s = { .tried = x->tried, .fresh = true, .borrowed = a->borrowed, .hedge = a->hedge };
+    struct start s = { .tried = x->tried, .fresh = true, .borrowed = a->borrowed, .hedge = a->hedge, .number = a->number };
     a->borrowed = false; /* its successor's now */
     a->over = true;
     x->stale_used = true;
@@ -163,15 +174,15 @@ void tries_failed(struct attempt *a, const struct fault *f, bool unsent) {
     if (x->answered == ANSWERED_NOT && decide(x, &facts, &wait)) follow(x, f->why, wait);
     else exchange_fail(x, f);
 }
-/* Its upstream was not asked after all. If an earlier attempt was, "never asked" would be no true word: then what that one came to counts. */
+/* Its upstream was not asked after all. If that of an earlier attempt was, "never asked" would be no true word: then what that one came to counts. */
 void tries_unasked(struct attempt *a, const struct fault *f) {
     struct exchange *x = a->x;
     struct fault why = *f;
     put_out(a);
     if (x->attempt) return;
     wheel_disarm(&x->w->wheel, &x->next);
-    if (f->why == ENDING_SHED_EXPIRED && a->number > 1)
-        why = x->failed.why ? x->failed : (struct fault){ .why = ENDING_DEADLINE, .say = "too little was left for another attempt" };
+    if (a->number > 1 && x->failed.why) why = x->failed;
+    else if (a->number > 1 && f->why == ENDING_SHED_EXPIRED) why = (struct fault){ .why = ENDING_DEADLINE, .say = "too little was left for another attempt" };
     exchange_fail(x, &why);
 }
 
@@ -216,17 +227,21 @@ static void choose(struct attempt *a) {
     x->sent_at = a->begun;
     if (a->hedge) metric_inc(&x->w->metrics, METRIC_HEDGES_WON);
 }
-/* Two upstreams may each have a word before their answers: a client that waits for its 100 (Continue) hears who is first, and nobody twice. */
-bool tries_interim(struct attempt *a) {
+/* Two upstreams may each have a word before their answers: who is first is heard. But a client that waits for its 100 (Continue) waits for anybody's,
+ * and for one. */
+bool tries_interim(struct attempt *a, const struct head *h) {
     struct exchange *x = a->x;
+    bool first = !x->continued;
     if (!x->attempt->spoke) x->attempt = a;
     a->spoke = true;
-    return x->attempt == a;
+    if (h->status != 100) return x->attempt == a;
+    x->continued = true;
+    return first;
 }
 bool tries_answered(struct attempt *a, const struct head *h) {
     struct exchange *x = a->x;
     const struct retry_policy *p = &x->policy->retry;
-    if (retry_names(p, x->rpc_up, h, x->request->method) && hold_back(a, h)) return false;
+    if (retry_names(p, x->rpc_up, h, method_to_repeat(x)) && hold_back(a, h)) return false;
     if (p->hedge) choose(a);
     return true;
 }

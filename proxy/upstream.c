@@ -43,6 +43,7 @@ struct upstream {
     size_t nconns, opening, inflight;
     size_t borrowed;             /* attempts beyond their requests' first: under way, or in their back-off */
     size_t max_connections, max_requests, max_pending;
+    uint64_t made_room;          /* the last turn in which a connection was closed for another */
     struct heap waiting;
     uint64_t order;
     struct watch *watches;
@@ -309,6 +310,21 @@ static struct conn *conn_for(struct upstream *u, const struct place *p) {
     }
     return NULL;
 }
+/* Who waits first can have no connection, since all that there may be go where it failed, or served others already: one of them that serves nobody
+ * makes room, one a turn, for it is not gone before the turn's end. A multiplexed one that serves somebody has room itself: better than to wait
+ * there, and to hold up all others. */
+static struct conn *conn_from_full(struct upstream *u, const struct place *p) {
+    if (p->opening || u->nconns < u->max_connections) return NULL;
+    LIST_EACH(&u->endpoints, e, struct endpoint, node) {
+        struct conn *c = open_conn(e, false);
+        if (!c) continue;
+        if (c->session.live > 0) return p->fresh ? NULL : c;
+        if (u->made_room != u->w->turn) conn_shutdown(c, true);
+        u->made_room = u->w->turn;
+        return NULL;
+    }
+    return NULL;
+}
 static void grant(struct upstream *u, struct place *p, struct conn *c) {
     if (p->slot) queue_remove(p);
     p->opening = NULL;
@@ -331,6 +347,7 @@ static void pump(struct upstream *u) {
     u->pumping = true;
     while (u->waiting.n > 0 && u->inflight < u->max_requests) {
         struct conn *c = conn_for(u, u->waiting.v[0]);
+        if (!c) c = conn_from_full(u, u->waiting.v[0]);
         if (!c) break;
         grant(u, u->waiting.v[0], c);
     }

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+// Further attempts where the rest of an exchange stands in their way: a pool that is full, an upload, a stale connection, what upstreams say before
+// their answer, and what happens to all of it in one turn.
+#include "tests/flow/h2.h"
+
+#define BUSY "HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"
+#define AT_ONCE_503 "retry: { when: [ 503 ], backoff: { base: 0s } }"
+
+static void stage_endpoints(const char *keys, const char *policy) {
+    static char text[512];
+    snprintf(text, sizeof text, "max_connections: 8 }\n  pair: { endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002 ]%s%s", keys[0] ? ", " : "", keys);
+    stage((struct given){ .upstream = text, .policy = policy, .routes = "  - { match: { path: /* }, upstream: pair }" });
+}
+static struct sock *asks(const char *request) {
+    struct sock *c = client();
+    client_sends(c, request);
+    return c;
+}
+static uint64_t cancels(enum ending why, enum cancel_level l) { return atomic_load(&world.w.metrics.cancels[why][l]); }
+
+/* ---- the pool ------------------------------------------------------------------------------------------------------------------------------ */
+/* Nobody waits for the connection to whom it failed: it is closed for one to the other endpoint. */
+static void a_full_pool_makes_room_for_a_retry(void **state) {
+    (void)state;
+    stage_endpoints("max_connections: 1", AT_ONCE_503);
+    struct sock *c = asks(GET());
+    struct sock *u = upstream();
+    got(u);
+    upstream_sends(u, BUSY);
+    assert_closed(u);
+    struct sock *v = upstream();
+    assert_true(v->port != u->port);
+    upstream_sends(v, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+    assert_int_equal(world.now, 0);
+}
+/* Whose requests would all wait behind the one that is sent again: that goes where it failed before, on the connection that is there. */
+static void a_full_pool_that_is_shared_holds_nobody_up(void **state) {
+    (void)state;
+    stage_endpoints("protocol: http2, max_connections: 1", AT_ONCE_503);
+    struct h2 *c = h2_client();
+    int32_t a = h2_get(c, "/a", ""), b = h2_get(c, "/b", "");
+    h2_settle(c, NULL);
+    struct h2 *u = h2_upstream();
+    h2_settle(c, u);
+    int32_t one = h2_next(u), two = h2_next(u);
+    h2_answers(u, one, "503", "", NO_BODY, false);
+    h2_settle(c, u);
+    assert_nobody_called();
+    int32_t again = h2_next(u), d = h2_get(c, "/d", "");
+    h2_settle(c, u);
+    h2_answers(u, h2_next(u), "200", "", NO_BODY, false);
+    h2_answers(u, again, "200", "", NO_BODY, false);
+    h2_answers(u, two, "200", "", NO_BODY, false);
+    h2_settle(c, u);
+    assert_h2_status(c, a, "200"), assert_h2_status(c, b, "200"), assert_h2_status(c, d, "200");
+    assert_ended("completed"), assert_ended("completed");
+    assert_ended("completed");
+    h2_free(c), h2_free(u);
+}
+/* It was asked, so `shed_load` would be no true word of it. */
+static void a_retry_that_finds_the_queue_full_ends_with_the_outcome_before_it(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = "max_requests: 1, max_pending: 1",
+                          .policy = "retry: { when: [ upstream_closed ], backoff: { base: 10ms, max: 10ms } }" });
+    struct sock *c = asks(GET());
+    struct sock *u = upstream();
+    upstream_resets(u);
+    struct sock *d = asks(GET()), *e = asks(GET());
+    got(upstream());
+    step(10 * MS);
+    assert_answer(c, 502);
+    assert_ended("upstream_closed");
+    assert_logged("attempts", "2");
+    client_resets(d), client_resets(e);
+    assert_ended("client_reset");
+    assert_ended("client_reset");
+}
+
+/* ---- what comes before an answer ------------------------------------------------------------------------------------------------------------ */
+/* Its client waits for that word, whoever says it. */
+static void a_hedge_may_ask_for_the_body_and_only_once(void **state) {
+    (void)state;
+    stage_endpoints("", "retry: { hedge: { after: 100ms } }");
+    struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
+    struct sock *u = upstream();
+    at(101 * MS);
+    struct sock *v = upstream();
+    got(u), got(v);
+    upstream_sends(v, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_answer(c, 100);
+    upstream_sends(u, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_silent(c);
+    client_sends(c, "abc");
+    upstream_got(u, "abc"), upstream_got(v, "abc");
+    upstream_sends(v, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+}
+static void a_retry_does_not_ask_for_a_body_again(void **state) {
+    (void)state;
+    stage_endpoints("", AT_ONCE_503);
+    struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
+    struct sock *u = upstream();
+    got(u);
+    upstream_sends(u, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_answer(c, 100);
+    client_sends(c, "abc");
+    upstream_got(u, "abc");
+    upstream_sends(u, BUSY);
+    struct sock *v = upstream();
+    assert_has(upstream_got(v, "PUT / HTTP/1.1\r\n"), "\r\n\r\nabc");
+    upstream_sends(v, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_silent(c);
+    upstream_sends(v, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+}
+static void hints_before_a_status_that_is_tried_again_pass_and_it_does_not(void **state) {
+    (void)state;
+    stage_endpoints("", AT_ONCE_503);
+    struct sock *c = asks(GET());
+    upstream_sends(upstream(), "HTTP/1.1 103 Early Hints\r\nlink: </u>\r\n\r\n" BUSY);
+    assert_has(assert_answer(c, 103), "</u>");
+    assert_silent(c);
+    upstream_sends(upstream(), ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+}
+
+/* ---- uploads ---------------------------------------------------------------------------------------------------------------------------------- */
+static void a_body_as_long_as_the_buffer_is_sent_again(void **state) {
+    (void)state;
+    stage_endpoints("", "retry: { when: [ 503 ], backoff: { base: 0s }, buffer: 1KiB }");
+    struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1024\r\n\r\n");
+    sends_n(c, 'x', 1024);
+    struct sock *u = upstream();
+    upstream_sends(u, BUSY);
+    struct sock *v = upstream();
+    assert_int_equal(strspn(strstr(got(v), "\r\n\r\n") + 4, "x"), 1024);
+    upstream_sends(v, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+    c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1025\r\n\r\n");
+    sends_n(c, 'x', 1025);
+    upstream_sends(u, BUSY);
+    assert_answer(c, 503);
+    assert_ended("completed");
+}
+
+/* ---- the stale connection -------------------------------------------------------------------------------------------------------------------- */
+static void a_stale_connection_among_hedges_keeps_its_number(void **state) {
+    (void)state;
+    stage_endpoints("", "retry: { hedge: { after: 100ms } }");
+    struct sock *c = asks(GET());
+    struct sock *u = upstream();
+    upstream_sends(u, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+    world.connects[u->port == 9001 ? 1 : 0] = SLOWLY; /* so that the next one goes where there is a connection */
+    client_sends(c, GET());
+    struct sock *v = upstream_or_none();
+    if (v) { /* the other endpoint's turn: let it have the second, and ask once more */
+        accepts(v);
+        upstream_sends(v, ANSWER_OK);
+        assert_answer(c, 200);
+        assert_ended("completed");
+        world.connects[0] = world.connects[1] = AT_ONCE;
+        client_sends(c, GET());
+    }
+    world.connects[0] = world.connects[1] = AT_ONCE;
+    step(101 * MS); /* the hedge is under way, on the other connection */
+    upstream_finishes(u);
+    struct sock *fresh = upstream();
+    upstream_sends(fresh, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+    assert_logged("attempts", "2");
+    assert_logged("winner", "1");
+}
+
+/* ---- one turn ---------------------------------------------------------------------------------------------------------------------------------- */
+/* Law "nothing left": what ends in this turn starts nothing any more in it. */
+static void a_back_off_that_is_over_as_the_client_leaves_starts_nothing(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "retry: { when: [ 503 ] }" });
+    struct sock *c = asks(GET());
+    struct sock *u = upstream();
+    got(u);
+    upstream_sends(u, "HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n");
+    at(999 * MS);
+    world.now = 1100 * MS; /* the machine stood still: both are seen in one turn */
+    client_resets(c);
+    assert_ended_at("client_reset", "withdrawn");
+    assert_logged("attempts", "1");
+    assert_silent(u);
+    assert_int_equal(count(METRIC_ATTEMPTS), 1);
+    assert_int_equal(cancels(ENDING_CLIENT_RESET, LEVEL_WITHDRAWN), 1);
+}
+static void the_deadline_and_a_hedge_in_one_turn_start_nothing(void **state) {
+    (void)state;
+    stage_endpoints("", "retry: { hedge: { after: 100ms } }");
+    struct sock *c = asks(GET("x-request-timeout: 200ms\r\n"));
+    upstream();
+    world.now = 300 * MS;
+    settle();
+    assert_answer(c, 504);
+    assert_nobody_called();
+    assert_ended_at("deadline", "close");
+}
+static void the_client_leaves_as_the_winner_answers(void **state) {
+    (void)state;
+    stage_endpoints("", "retry: { hedge: { after: 100ms } }");
+    struct sock *c = asks(GET());
+    struct sock *u = upstream();
+    at(101 * MS);
+    struct sock *v = upstream();
+    queues(v, ANSWER("content-length: 4\r\n") "ha");
+    queues_rst(c);
+    settle();
+    assert_true(u->closed && v->closed);
+    assert_ended_at("client_reset", "close");
+    assert_nothing_left();
+    assert_int_equal(cancels(ENDING_CLIENT_RESET, LEVEL_CLOSE) + cancels(ENDING_COMPLETED, LEVEL_CLOSE), 2);
+}
+
+/* ---- time without a deadline -------------------------------------------------------------------------------------------------------------------- */
+/* A stream has no deadline that a wait could pass: it may be no longer than a silence may. */
+static void a_stream_does_not_wait_longer_than_it_may_be_silent(void **state) {
+    (void)state;
+    stage_endpoints("", "retry: { when: [ 503 ] }, deadline: { streaming: { idle: 10s } }");
+    struct sock *c = asks(GET("accept: text/event-stream\r\n"));
+    upstream_sends(upstream(), "HTTP/1.1 503 Busy\r\nretry-after: 3600\r\ncontent-length: 4\r\n\r\nbusy");
+    assert_has(assert_answer(c, 503), "busy");
+    assert_ended("completed");
+    assert_logged("no_retry", "no_time");
+}
+static void a_back_off_is_no_silence_of_the_upstream(void **state) {
+    (void)state;
+    stage_endpoints("", "retry: { when: [ 503 ] }, deadline: { streaming: { idle: 10s } }");
+    struct sock *c = asks(GET("accept: text/event-stream\r\n"));
+    struct sock *u = upstream();
+    at(5 * SECONDS);
+    upstream_sends(u, "HTTP/1.1 503 Busy\r\nretry-after: 8\r\ncontent-length: 4\r\n\r\nbusy");
+    at(13 * SECONDS + 1 * MS);
+    struct sock *v = upstream();
+    step(9 * SECONDS);
+    assert_silent(c);
+    upstream_sends(v, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+}
+
+/* ---- tunnels -------------------------------------------------------------------------------------------------------------------------------------- */
+#define UPGRADE GET("connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+static void a_tunnel_is_refused_by_whom_it_asks(void **state) {
+    (void)state;
+    stage_endpoints("", "retry: { when: [ 503, upstream_closed ], backoff: { base: 0s }, hedge: { after: 100ms } }");
+    struct sock *c = asks(UPGRADE);
+    struct sock *u = upstream();
+    step(1 * SECONDS);
+    assert_nobody_called();
+    upstream_sends(u, BUSY);
+    assert_has(assert_answer(c, 503), "busy");
+    assert_nobody_called();
+    assert_ended("completed");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        SCENE(a_full_pool_makes_room_for_a_retry),
+        SCENE(a_full_pool_that_is_shared_holds_nobody_up),
+        SCENE(a_retry_that_finds_the_queue_full_ends_with_the_outcome_before_it),
+        SCENE(a_hedge_may_ask_for_the_body_and_only_once),
+        SCENE(a_retry_does_not_ask_for_a_body_again),
+        SCENE(hints_before_a_status_that_is_tried_again_pass_and_it_does_not),
+        SCENE(a_body_as_long_as_the_buffer_is_sent_again),
+        SCENE(a_stale_connection_among_hedges_keeps_its_number),
+        SCENE(a_back_off_that_is_over_as_the_client_leaves_starts_nothing),
+        SCENE(the_deadline_and_a_hedge_in_one_turn_start_nothing),
+        SCENE(the_client_leaves_as_the_winner_answers),
+        SCENE(a_stream_does_not_wait_longer_than_it_may_be_silent),
+        SCENE(a_back_off_is_no_silence_of_the_upstream),
+        SCENE(a_tunnel_is_refused_by_whom_it_asks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
