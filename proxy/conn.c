@@ -279,11 +279,11 @@ static bool conn_waits(struct conn *c) {
     if (!list_is_linked(&c->beating)) list_push(&c->w->beating, &c->beating);
     return true;
 }
+/* An ending that is written out of turn is no beat: who still waits to be read goes on waiting, for no longer than before. */
 static void conn_serves(struct conn *c) {
-    c->turned = c->w->now;
     c->turn = c->w->turn;
     c->w->worked = true;
-    list_del(&c->beating);
+    if (!list_is_linked(&c->beating)) c->turned = c->w->now;
 }
 void conn_beat(struct conn *c) {
     list_del(&c->beating);
@@ -498,6 +498,7 @@ static bool conn_lets_gather(const struct conn *c) { return !c->tls && conn_is_b
 void conn_serve(struct conn *c) {
     list_del(&c->ready);
     if (conn_waits(c)) return;
+    list_del(&c->beating);
     conn_serves(c);
     if (c->state == CONN_OPENING && !conn_opening(c)) {
         if (c->leaving) conn_leave(c);

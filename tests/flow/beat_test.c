@@ -145,10 +145,36 @@ static void a_deadline_waits_for_no_beat(void **state) {
     h2_write(t.c);
     settle();
     assert_h2_not_reset(t.u, last);
+    h2_get(t.c, "/y", NULL); /* and this one waits to be read */
+    h2_write(t.c);
+    settle();
     at(due);
     assert_h2_reset(t.u, last, CANCEL);
     h2_read(t.c);
     assert_ended("deadline");
+    unsigned before = upstream_has(t);
+    beat_passes();
+    assert_int_equal(upstream_has(t), before + 1); /* what had come just before was not forgotten over it: no edge tells of it again */
+    over(t);
+}
+static void endings_one_after_the_other_keep_nobody_from_being_read(void **state) {
+    (void)state;
+    struct two t = busy_with(20, NULL);
+    h2_get(t.c, "/waits", NULL);
+    h2_write(t.c);
+    turn();
+    for (int i = 0; i < 3; i++) { /* the client is told of each at once */
+        h2_resets(t.u, h2_next(t.u), NGHTTP2_INTERNAL_ERROR);
+        h2_write(t.u);
+        world.now += BEAT / 4;
+        settle();
+    }
+    assert_int_equal(upstream_has(t), 20);
+    world.now += BEAT / 4;
+    settle();
+    assert_int_equal(upstream_has(t), 21);
+    h2_read(t.c);
+    for (int i = 0; i < 3; i++) assert_ended("upstream_reset");
     over(t);
 }
 static void a_client_that_closes_waits_for_no_beat(void **state) {
@@ -183,6 +209,7 @@ int main(void) {
         SCENE(a_busy_connection_is_read_once_and_not_chased),
         SCENE(connections_that_wait_are_served_in_one_turn),
         SCENE(a_deadline_waits_for_no_beat),
+        SCENE(endings_one_after_the_other_keep_nobody_from_being_read),
         SCENE(a_client_that_closes_waits_for_no_beat),
         SCENE(bulk_waits_for_no_beat),
     };

@@ -203,6 +203,13 @@ static inline unsigned edge_of(const struct sock *s) {
 }
 
 /* ---- turns and time ------------------------------------------------------------------------------------------------------------- */
+/* Nobody is forgotten: who has something to read, or to write, is on a list of the next turn or waits for the beat. */
+static inline void validate_lists(const struct conn *c) {
+    bool listed = list_is_linked(&c->ready) || list_is_linked(&c->beating);
+    if (c->state != CONN_OPEN && c->state != CONN_FLUSHING) return;
+    if (c->readable && !c->paused) assert_true(listed);
+    if (c->session.wants_output && c->writable) assert_true(listed);
+}
 /* What must hold between any two turns. */
 static inline void validate(void) {
     struct worker *w = &world.w;
@@ -217,6 +224,7 @@ static inline void validate(void) {
     LIST_EACH(&w->conns, c, struct conn, all) {
         conns++;
         assert_true(c->state != CONN_DEAD);
+        validate_lists(c);
         unsigned n = 0;
         LIST_EACH(&c->session.legs, g, struct leg, node) {
             assert_ptr_equal(g->session, &c->session);
@@ -257,13 +265,18 @@ static inline void settle(void) {
     unsigned n = 0;
     while (turn()) assert_true(n++ < 10000);
 }
-/* Time goes on to `ns` since the scenario began, and the loop wakes for every timer on the way. */
+/* Time goes on to `ns` since the scenario began, and the loop wakes for every timer and every beat on the way. */
+static inline instant next_wake(void) {
+    struct worker *w = &world.w;
+    instant next = wheel_next(&w->wheel);
+    return list_is_empty(&w->beating) ? next : instant_min(next, instant_add(LIST_OF(w->beating.next, struct conn, beating)->turned, w->beat));
+}
 static inline void at(int64_t ns) {
     unsigned n = 0;
     assert_true(ns >= world.now);
     settle();
     for (;;) {
-        instant next = wheel_next(&world.w.wheel);
+        instant next = next_wake();
         if (instant_is_never(next) || next.ns - BEGIN > ns) break;
         if (next.ns - BEGIN > world.now) world.now = next.ns - BEGIN;
         world.event_turn = world.turn + 1;
