@@ -92,7 +92,7 @@ struct patience { span limit; enum ending why; const char *say; };
 static struct patience patience_of(const struct exchange *x) {
     const struct listener_conf *l = x->listener->conf;
     const struct attempt *a = x->attempt;
-    if (!x->discard && body_waiting(&x->down, x->down_offset) > 0) {
+    if (!x->discard && (body_waiting(&x->down, x->down_offset) > 0 || x->answered == ANSWERED_WHOLE)) { /* its end may need a window, too */
         return (struct patience){ l->timeouts.write, ENDING_CLIENT_STALLED, "the client took no bytes of the answer" };
     }
     if (!x->up.complete && x->answered != ANSWERED_WHOLE && body_waiting(&x->up, a ? a->offset : x->up.start) == 0 &&
@@ -115,7 +115,7 @@ static void on_idle(struct timer *t, instant now) {
     }
     if (x->answered == ANSWERED_WHOLE && body_waiting(&x->down, x->down_offset) == 0) { /* the rest of an upload that nobody wants */
         if (!x->up.complete) leg_cancel(&x->leg, ENDING_COMPLETED, 0, CANCEL_DRAIN);
-        return;
+        if (x->discard || x->leg.out == LEG_END) return;
     }
     struct patience p = patience_of(x);
     if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce) p.limit = SPAN_FOREVER;

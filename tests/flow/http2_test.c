@@ -397,8 +397,32 @@ static void sigterm_says_goaway_and_lets_streams_finish(void **state) {
     h2_free(c), h2_free(u);
 }
 
+/* An answer whose bytes are all out, or that has none, still has an end to say, for which nghttp2 wants a window. */
+static void a_client_that_leaves_an_answers_end_no_window_is_stalled(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = UP, .listener = "timeouts: { write: 5s }" });
+    const nghttp2_settings_entry none = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0 };
+    struct h2 *c = h2_new(client(), false, &none, 1);
+    int32_t id = h2_get(c, "/", NULL), upload = h2_asks(c, "POST", "/", NULL, 10, true);
+    h2_settle(c, NULL);
+    struct h2 *u = h2_upstream();
+    for (int i = 0; i < 2; i++) h2_answers(u, h2_next(u), "200", NULL, 0, false);
+    h2_settle(c, u);
+    assert_h2_status(c, id, "200");
+    assert_false(h2_stream(c, id)->ended || h2_stream(c, upload)->ended);
+    assert_nothing_ended();
+    step(20 * SECONDS);
+    h2_settle(c, u);
+    assert_ended("client_stalled");
+    assert_ended("client_stalled");
+    assert_true(h2_stream(c, id)->was_reset && h2_stream(c, upload)->was_reset);
+    h2_free(c);
+    h2_free(u);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        SCENE(a_client_that_leaves_an_answers_end_no_window_is_stalled),
         SCENE(a_deadline_resets_one_stream_and_its_neighbour_lives),
         SCENE(a_clients_reset_is_passed_on_in_the_turn),
         SCENE(a_request_and_its_reset_in_one_edge_never_reach_the_upstream),
