@@ -8,15 +8,19 @@
 static struct leg *leg_at(struct http2 *h, int32_t stream) { return http2_leg_at(h, stream); }
 
 /* ---- gathering a header block ------------------------------------------------------------------------------------------------- */
-
-void http2_gather_clear(struct http2_gather *g) {
-    g->n = g->text_n = g->bytes = 0;
-    g->big = g->bad = false;
-}
+/* What a connection keeps of it between two heads: one long head must not cost it max_head for as long as it lives. */
+#define GATHER_KEPT (8u << 10)
 
 void http2_gather_free(struct http2_gather *g) {
     free(g->v);
     free(g->text);
+    *g = (struct http2_gather){ 0 };
+}
+
+void http2_gather_clear(struct http2_gather *g) {
+    if (g->text_cap > GATHER_KEPT || g->cap * sizeof *g->v > GATHER_KEPT) http2_gather_free(g);
+    g->n = g->text_n = g->bytes = 0;
+    g->big = g->bad = false;
 }
 
 static void gather_room(struct http2_gather *g, size_t bytes) {

@@ -33,8 +33,8 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     int32_t stream = frame->hd.stream_id;
     struct leg *g = http2_leg_at(h, stream);
     bool down = h->s->role == CODEC_DOWN;
-    if (!g) { /* a refusal's answer: see refuse_request */
-        if (!down) return 0;
+    if (!g) { /* a refusal's answer: see refuse_request. Or the rest of a long head whose client has reset the stream meanwhile */
+        if (!down || !nghttp2_session_find_stream(ng, stream)) return 0;
         if (!end) nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_PROTOCOL_ERROR);
         else if (!nghttp2_session_get_stream_remote_close(ng, stream)) nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
         return 0;
@@ -62,7 +62,7 @@ static ssize_t on_read(nghttp2_session *ng, int32_t stream, uint8_t *buf, size_t
     if (!g || http2_leg_of(g)->draining) return NGHTTP2_ERR_DEFERRED;
     struct http2_leg *t = http2_leg_of(g);
     size_t room = room_of(h->out);
-    if (!room) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* heads may go past the limit, but they go before any DATA */
+    if (!room) return NGHTTP2_ERR_PAUSE; /* the head that http2_take waited for was dropped, with its stream */
     h->pulled = (struct pulled){ 0 };
     h->s->ev->pull(g, max < room ? max : room, &h->pulled);
     if (http2_leg_is_over(t)) return NGHTTP2_ERR_DEFERRED;

@@ -50,6 +50,7 @@ struct rig {
     bool inside;          /* an event is running */
     bool fin, dead;       /* dead: NEXT_CLOSE or NEXT_RESET was carried out, or lost */
     bool half_closed;     /* our FIN went out */
+    bool reaps;           /* an exchange's memory goes at the end of the turn in which it ended, as in the core: then none of its heads may be looked at */
     bool silent;          /* down: the exchange does not answer by itself */
     bool refuse_open;
     bool stream;          /* answers and requests go out as BODY_STREAM, with trailers */
@@ -107,14 +108,14 @@ static inline struct head *rig_answer_head(struct rig *r, struct rig_leg *x, uin
     h->version = r->codec->version;
     h->body = r->stream ? BODY_STREAM : BODY_LENGTH;
     h->length = x->reply.n;
-    head_add(h, STR("content-type"), STR("text/plain"));
+    head_add(h, arena_copy(&x->arena, STR("content-type")), arena_copy(&x->arena, STR("text/plain")));
     return h;
 }
 
 static inline struct head *rig_trailers(struct rig_leg *x) {
     struct head *h = ARENA_NEW(&x->arena, struct head);
     head_init(h, &x->arena, false);
-    head_add(h, STR("x-checksum"), STR("42"));
+    head_add(h, arena_copy(&x->arena, STR("x-checksum")), arena_copy(&x->arena, STR("42")));
     return h;
 }
 
@@ -129,14 +130,14 @@ static inline void rig_answer(struct rig *r, struct rig_leg *x) {
 static inline struct head *rig_request_head(struct rig *r, struct rig_leg *x, const char *method, struct str body) {
     struct head *h = ARENA_NEW(&x->arena, struct head);
     head_init(h, &x->arena, true);
-    h->method = str_of(method);
+    h->method = arena_copy(&x->arena, str_of(method));
     h->scheme = STR("http");
-    h->authority = STR("example.com");
-    h->target = STR("/path?query=1");
+    h->authority = arena_copy(&x->arena, STR("example.com"));
+    h->target = arena_copy(&x->arena, STR("/path?query=1"));
     h->version = r->codec->version;
     h->body = r->stream ? BODY_STREAM : body.n ? BODY_LENGTH : BODY_NONE;
     h->length = body.n;
-    head_add(h, STR("accept"), STR("*/*"));
+    head_add(h, arena_copy(&x->arena, STR("accept")), arena_copy(&x->arena, STR("*/*")));
     x->reply = body;
     return h;
 }
@@ -368,9 +369,19 @@ static inline void rig_lost(struct rig *r, enum ending why) {
     RIG_CHECK(r->s.live == 0 && list_is_empty(&r->s.legs));
 }
 
+static inline void rig_reap(struct rig *r) {
+    for (unsigned i = 0; i < r->nlegs; i++) {
+        struct rig_leg *x = r->legs[i];
+        if (!x->closed) continue;
+        x->head = x->trailers = NULL;
+        arena_clear(&x->arena);
+    }
+}
+
 /* The core's part after NEXT_CLOSE and NEXT_RESET: legs that the codec left open would leak. */
 static inline void rig_settle(struct rig *r) {
     rig_turn(r);
+    if (r->reaps) rig_reap(r);
     if (r->dead || !rig_is_closing(r)) return;
     RIG_CHECK(r->s.live == 0);
     r->dead = true;

@@ -77,6 +77,15 @@ static void send_headers(struct peer *t, struct input *in, uint32_t stream, uint
     if (cut != (size_t)len) send_frame(t, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, stream, block + cut, (size_t)len - cut);
 }
 
+/* The socket is behind: what waits stays, and may be withdrawn by what comes next. */
+static void rig_write_without_room(struct rig *r) {
+    size_t limit = r->limit;
+    r->limit = 0;
+    rig_write(r);
+    RIG_CHECK(r->out.bytes == 0);
+    r->limit = limit;
+}
+
 /* What the core does between two reads. */
 static void core_acts(struct rig *r, struct input *in) {
     uint8_t what = byte(in), which = byte(in);
@@ -100,6 +109,7 @@ static void core_acts(struct rig *r, struct input *in) {
         break;
     default:
         if (which == 0) rig_eof(r);
+        else rig_write_without_room(r);
         break;
     }
     rig_settle(r);
@@ -135,6 +145,7 @@ static struct rig *begin(uint8_t flags, uint8_t room) {
     if (flags & 32) r->s.cancel_burst = 3, r->s.cancel_every = span_ms(500);
     if (room) r->limit = room * 16u;
     r->hook = on_event;
+    r->reaps = true;
     rig_settle(r);
     if (!(flags & 1)) rig_feed_text(r, NGHTTP2_CLIENT_MAGIC);
     if (flags & 1) rig_request(r, "GET", (struct str){ 0 }), rig_request(r, "POST", STR(RIG_BODY_TEXT)), rig_settle(r);

@@ -164,6 +164,72 @@ static void a_connections_window_that_is_used_up_holds_no_reset(void **state) {
 
 /* ---- slots ---------------------------------------------------------------------------------------------------------------------------- */
 
+/* nghttp2 drops the answer of a stream that it reset itself (here for a body longer than said), behind that reset; where no room was left by then, it went on
+ * to the others' bodies, and what cannot be pulled must wait and not be reset. */
+static void an_answer_that_has_no_stream_any_more_costs_no_neighbour_its_body(void **state) {
+    struct side d;
+    (void)state;
+    struct script *t = script_to(&d, CODEC_DOWN);
+    script_begin(t, &d);
+    GET(t, 1, true);
+    HEADERS(t, 3, false, { ":method", "POST" }, { ":scheme", "http" }, { ":path", "/" }, { ":authority", "a" }, { "content-length", "3" });
+    script_send(t, &d);
+    struct exchange *good = d.x[0], *bad = d.x[1];
+    answer_body(good, 200);
+    side_flush(&d);
+    script_frame(t, NGHTTP2_DATA, 0, 3, "12345", 5);
+    d.limit = 1; /* the reset has room, and nothing after it */
+    side_feed(&d, t->p, t->n);
+    give_zeros(good, 100, true);
+    answer_plain(bad, 200);
+    side_flush(&d);
+    assert_int_equal(resets(&d, 3, NGHTTP2_PROTOCOL_ERROR), 1);
+    assert_int_equal(resets(&d, 1, -1), 0);
+    assert_ended_well(good);
+    script_free(t);
+    side_close(&d);
+}
+
+/* RFC 9113 5.4.2. It comes between two pieces of the answer's head, which is then given out to its end: HPACK's state is the connection's. */
+static void a_reset_of_the_client_is_answered_with_none(void **state) {
+    struct side d;
+    (void)state;
+    struct script *t = script_to(&d, CODEC_DOWN);
+    script_begin(t, &d);
+    GET(t, 1, true);
+    script_send(t, &d);
+    d.limit = 1;
+    struct head *h = answer_head(d.x[0], 200, BODY_STREAM);
+    head_add(h, STR("x-big"), (struct str){ memset(arena_bytes(&d.x[0]->arena, 40000), 'X', 40000), 40000 });
+    d.codec->send_head(&d.x[0]->leg, h);
+    side_write(&d);
+    assert_int_equal(wrote(&d, NGHTTP2_HEADERS, 1, -1), 1);
+    assert_int_equal(wrote(&d, NGHTTP2_CONTINUATION, 1, -1), 0);
+    script_word(t, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
+    script_send(t, &d);
+    assert_ended(d.x[0], ENDING_CLIENT_RESET, NGHTTP2_CANCEL);
+    assert_true(wrote(&d, NGHTTP2_CONTINUATION, 1, -1) > 0);
+    assert_int_equal(resets(&d, -1, -1), 0);
+    script_free(t);
+    side_close(&d);
+}
+
+static void a_long_head_costs_its_connection_no_memory_afterwards(void **state) {
+    static char big[60000];
+    struct side d;
+    (void)state;
+    memset(big, 'x', sizeof big - 1);
+    struct script *t = script_to(&d, CODEC_DOWN);
+    script_begin(t, &d);
+    GET(t, 1, true, { "x-big", big });
+    script_send(t, &d);
+    assert_int_equal(latest(&d)->heads, 1);
+    const struct http2 *h = session_tail(d.s);
+    assert_true(h->gather.text_cap + h->gather.cap * sizeof *h->gather.v <= 16 << 10);
+    script_free(t);
+    side_close(&d);
+}
+
 static void slots_follow_the_peers_settings(void **state) {
     struct side d;
     (void)state;
@@ -514,6 +580,9 @@ int main(void) {
         cmocka_unit_test(t16_what_the_upstream_says_is_heard_while_nothing_can_be_written),
         cmocka_unit_test(t17_an_upstream_that_opens_no_window_is_still_told_of_the_cancel),
         cmocka_unit_test(a_connections_window_that_is_used_up_holds_no_reset),
+        cmocka_unit_test(an_answer_that_has_no_stream_any_more_costs_no_neighbour_its_body),
+        cmocka_unit_test(a_reset_of_the_client_is_answered_with_none),
+        cmocka_unit_test(a_long_head_costs_its_connection_no_memory_afterwards),
         cmocka_unit_test(slots_follow_the_peers_settings),
         cmocka_unit_test(a_client_over_its_streams_is_sent_away),
         cmocka_unit_test(resets_stay_within_the_budget_of_the_connection),
