@@ -21,6 +21,8 @@ static bool chance(size_t one_in) { return below(one_in) == 0; }
 static struct h2 *clients[PEERS], *upstreams[PEERS * 8];
 static size_t nupstreams;
 static uint64_t seen[ENDINGS], hedges, wins, again; /* again: after a status */
+static uint64_t waited, drains;                     /* turns after which somebody waited for the beat */
+static size_t nclients;                             /* of PEERS: few, where many requests are to share a connection */
 static const size_t sizes[] = { 0, 1, 100, 20000, 100000, NO_BODY };
 static const uint32_t codes[] = { NGHTTP2_CANCEL, NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM };
 
@@ -45,7 +47,7 @@ static void meet(void) {
         if (i == PEERS * 8) fail_msg("too many connections");
         drop(&upstreams[i]);
         if (i == nupstreams) nupstreams++;
-        const nghttp2_settings_entry few[] = { { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 3 }, { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1000 } };
+        const nghttp2_settings_entry few[] = { { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1000 }, { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 3 } };
         upstreams[i] = h2_new(s, true, few, below(3));
     }
 }
@@ -70,12 +72,20 @@ static void client_event(struct h2 **h) {
         drop(h);
     }
     if (!*h) {
-        *h = h2_new(client(), false, NULL, 0);
+        if (world.w.draining) return;
+        const nghttp2_settings_entry small = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, chance(2) ? 0 : 1000 };
+        *h = h2_new(client(), false, &small, below(2));
         return;
     }
     if (is_gone(*h)) return;
+    if (world.w.draining && (*h)->goaway) return; /* it would be refused, by nghttp2 here already */
     switch (below(8)) {
-    case 0: if (chance(8)) leaves(*h); break;
+    case 0:
+        if (chance(8)) leaves(*h);
+        else if (chance(8)) nghttp2_session_set_local_window_size((*h)->ng, NGHTTP2_FLAG_NONE, 0, 1 << 20);
+        else if (chance(8)) nghttp2_submit_ping((*h)->ng, NGHTTP2_FLAG_NONE, NULL);
+        else if (chance(20)) nghttp2_submit_goaway((*h)->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+        break;
     case 1: case 2: if ((*h)->n) h2_resets(*h, (*h)->v[below((*h)->n)].id, PICK(codes)); break;
     case 3: if ((*h)->n) h2_goes_on(*h, (*h)->v[below((*h)->n)].id, PICK(sizes) % 65536, chance(3)); break;
     default: {
@@ -113,12 +123,15 @@ static void event(void) {
     else if (what == 1) world.now += PICK(spans);
     else if (what == 2) {
         struct h2 *h = chance(2) ? clients[below(PEERS)] : nupstreams ? upstreams[below(nupstreams)] : NULL;
-        if (h && !h->s->closed) h->s->room = chance(3) ? 0 : chance(2) ? 1000 : UNBOUNDED, does(h->s);
-    } else if (what <= 16 || !nupstreams) client_event(&clients[below(PEERS)]);
+        static const size_t rooms[] = { 0, 1, 40, 1000, 20000, UNBOUNDED, UNBOUNDED };
+        if (h && !h->s->closed) h->s->room = PICK(rooms), h->s->segment = chance(3) ? 1 + below(100) : 0, does(h->s);
+    } else if (what == 3) world.now += (int64_t)below(150) * NS_PER_US;
+    else if (what <= 16 || !nupstreams) client_event(&clients[below(nclients)]);
     else upstream_event(upstreams[below(nupstreams)]);
     if (chance(2)) all_talk();
     if (chance(3)) turn();
     else if (chance(2)) settle();
+    waited += !list_is_empty(&world.w.beating);
     meet();
 }
 static void play(void) {
@@ -129,9 +142,15 @@ static void play(void) {
                                             "retry: { retries: 3, when: [ 413, refused_stream, upstream_reset ], methods: [ GET, POST ], hedge: { after: 10ms, max: 2 }, buffer: 4KiB }" };
     static char keys[128];
     snprintf(keys, sizeof keys, "protocol: http2, %s", PICK(upstream_keys));
-    stage((struct given){ .upstream = keys, .policy = PICK(policies), .listener = chance(2) ? "timeouts: { body: 1s, write: 1s, idle: 2s }" : "", .shutdown = "2s" });
+    static const char *const beats[] = { "0s", "100us", "100us", "5ms" };
+    nclients = chance(2) ? 1 : PEERS;
+    stage((struct given){ .upstream = keys, .beat = PICK(beats), .policy = PICK(policies), .listener = chance(2) ? "timeouts: { body: 1s, write: 1s, idle: 2s }" : "", .shutdown = "2s" });
     for (int i = 0; i < EVENTS; i++) event();
-    if (chance(3)) worker_post_kind(&world.w, MESSAGE_DRAIN);
+    if (chance(3)) {
+        drains++;
+        worker_post_kind(&world.w, MESSAGE_DRAIN);
+        for (int i = 0; i < EVENTS / 8; i++) event();
+    }
     settle();
     step(24 * HOUR);
     assert_nothing_left();
@@ -159,9 +178,10 @@ static void streams_in_any_order_leave_nothing_and_mix_nothing_up(void **state) 
     for (unsigned e = 1; e < ENDINGS; e++) {
         if (seen[e]) fprintf(stderr, "%8llu %s\n", (unsigned long long)seen[e], ending_name((enum ending)e));
     }
-    fprintf(stderr, "%8llu hedges, %llu of them won, %llu retries after a status\n", (unsigned long long)hedges, (unsigned long long)wins, (unsigned long long)again);
+    fprintf(stderr, "%8llu hedges, %llu of them won, %llu retries after a status; %llu turns that left somebody to wait for the beat\n",
+            (unsigned long long)hedges, (unsigned long long)wins, (unsigned long long)again, (unsigned long long)waited);
     if (from) return;
-    assert_true(hedges > 0 && wins > 0 && wins < hedges && again > 0);
+    assert_true(hedges > 0 && wins > 0 && wins < hedges && again > 0 && waited > 100 && drains > 0);
     static const enum ending expected[] = { ENDING_COMPLETED, ENDING_CLIENT_RESET, ENDING_DEADLINE, ENDING_UPSTREAM_RESET, ENDING_UPSTREAM_CLOSED, ENDING_SHED_EXPIRED };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) assert_true(seen[expected[i]] > 0); /* it does play them */
 }
