@@ -250,19 +250,31 @@ static size_t write_all(const struct deadline_policy *p, size_t family, span lef
     return n;
 }
 
+/* Would write_all write one? The head stays as it is. */
+static bool fits_any(const struct deadline_policy *p, size_t family, span left, int64_t wall_ns, const struct head *up) {
+    char text[DIALECT_TEXT_MAX], companion[DIALECT_TEXT_MAX];
+    size_t companion_n;
+    for (size_t i = 0; i < p->nwrite[family]; i++) {
+        const struct dialect *d = p->write_rows[family][i];
+        bool has_place = d->place != DIALECT_QUERY || (up->target.n && up->target.p[0] == '/');
+        if ((passes(p, d) && stands(d, up)) || (has_place && dialect_format(d, left, wall_ns, text, companion, &companion_n) > 0)) return true;
+    }
+    return false;
+}
+
 enum ending deadline_tell(const struct deadline_policy *p, const struct dialect_set *dialects, const struct rpc *rpc, span left, int64_t wall_ns,
                           bool may_shed, struct head *up, span *told) {
-    bool enforce = p->mode == MODE_ENFORCE && may_shed;
     size_t family = deadline_family_index(rpc->family);
+    enum ending shed = may_shed && left.ns < need_of(p).ns ? ENDING_SHED_EXPIRED : ENDING_NONE;
     *told = (span){ 0 };
-    if (p->mode == MODE_DISABLED || p->mode == MODE_OBSERVE) return ENDING_NONE;
-    if (enforce && left.ns < need_of(p).ns) return ENDING_SHED_EXPIRED;
-    strip(p, dialects, up);
+    if (p->mode == MODE_DISABLED || (p->mode == MODE_ENFORCE && shed != ENDING_NONE)) return p->mode == MODE_DISABLED ? ENDING_NONE : shed;
+    if (p->mode != MODE_OBSERVE) strip(p, dialects, up);
     span tell = span_is_forever(left) ? left : span_sub(left, p->reserve);
     if (!span_is_positive(tell)) tell = left; /* forward: better the whole of the little that is left than no word of it */
     tell = span_min(tell, p->per_try);
-    if (span_is_forever(tell) || !span_is_positive(tell) || family == FAMILIES_MAX || p->nwrite[family] == 0) return ENDING_NONE;
-    if (write_all(p, family, tell, wall_ns, up) == 0) return enforce ? ENDING_SHED_EXPIRED : ENDING_NONE;
+    if (span_is_forever(tell) || !span_is_positive(tell) || family == FAMILIES_MAX || p->nwrite[family] == 0) return shed;
+    bool fits = p->mode == MODE_OBSERVE ? fits_any(p, family, tell, wall_ns, up) : write_all(p, family, tell, wall_ns, up) > 0;
+    if (!fits) return may_shed ? ENDING_SHED_EXPIRED : ENDING_NONE;
     *told = tell;
-    return ENDING_NONE;
+    return shed;
 }

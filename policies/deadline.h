@@ -86,9 +86,10 @@ span deadline_left(const struct deadline_policy *p, const struct deadline_verdic
 /* What an attempt tells its upstream: strips known dialects from `up` (a clone of the request's head, of which only fields and target are
  * touched) except those of `pass`, and writes what is left. Call anew for each attempt, when its head is written.
  * left: of the total and of the default, whichever is nearer, FOREVER where there is none; the function takes reserve and per_try off itself.
- * may_shed: false: tells as mode forward does, for a request that was let through.
- * told: set to what was written, before it was rounded down (0: nothing). Returns ENDING_NONE, or SHED_EXPIRED where less than min + reserve is left or no dialect fits
- * (mode enforce only). */
+ * may_shed: false: tells as mode forward does, and returns ENDING_NONE, for a request that was let through.
+ * told: set to what was written (in observe: what would have been), before it was rounded down (0: nothing). Returns ENDING_NONE, or SHED_EXPIRED where less than min + reserve is left or
+ * no dialect fits: in mode enforce the request is to end by that, and `up` is spoiled; in observe and forward it is what enforcing would have done, and `up` is
+ * as it should be. */
 enum ending deadline_tell(const struct deadline_policy *p, const struct dialect_set *dialects, const struct rpc *rpc, span left, int64_t wall_ns,
                           bool may_shed, struct head *up, span *told);
 #endif

@@ -15,18 +15,13 @@ static void attempt_close(struct attempt *a) {
     a->closed = true;
     list_del(&a->node);
     wheel_disarm(&x->w->wheel, &a->drain);
+    wheel_disarm(&x->w->wheel, &a->late);
     context_unhang(&a->on_end);
     context_end(&a->context, ENDING_COMPLETED, 0);
     context_close(&a->context);
     if (a->borrowed) upstream_repay(x->upstream);
     if (x->attempt == a) x->attempt = NULL;
     exchange_settle(x);
-}
-/* Where nothing is enforced: a try that would have been too long. */
-static void note_try(const struct attempt *a) {
-    struct exchange *x = a->x;
-    instant due = instant_add(a->begun, x->verdict.per_try);
-    if (!x->verdict.enforce && !a->head_seen && x->would == ENDING_NONE && instant_before(due, x->w->now)) x->would = ENDING_TRY_TIMEOUT;
 }
 static void attempt_leave(struct attempt *a) { /* its leg is closed: the connection is free, or gone */
     struct conn *c = a->conn;
@@ -77,9 +72,7 @@ void attempt_call(struct exchange *x, enum ending why) {
 }
 /* What enforcing would have achieved, where less is done. */
 static void observe(struct attempt *a, enum ending why) {
-    struct exchange *x = a->x;
-    if (ending_rows[why].upstream != ENDING_UP_CANCEL || !a->up.head_taken || a->up.out != LEG_END) return;
-    exchange_observe_cancel(x, why, cancel_would(&x->policy->cancel, a->conn->session.codec, why, a->told.ns > 0));
+    if (ending_rows[why].upstream == ENDING_UP_CANCEL && a->up.head_taken && a->up.out == LEG_END) exchange_observe_ending(a->x, a, why);
 }
 static enum cancel_way tell(struct attempt *a, enum ending why, enum cancel_way want) {
     const struct session *s = a->up.session;
@@ -165,9 +158,13 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     span left = deadline_left(&x->policy->deadline, &x->verdict, x->w->now, exchange_to_head(x));
     int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
     exchange_context_apply(x, up); /* before our own fields are written */
+    span told;
     bool may_shed = x->verdict.let_through == ENDING_NONE;
-    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, may_shed, up, &a->told);
-    if (refuse != ENDING_NONE) return refuse;
+    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, may_shed, up, &told);
+    a->would_tell = told.ns > 0;
+    if (x->verdict.tell) a->told = told;
+    if (refuse != ENDING_NONE && x->verdict.enforce) return refuse;
+    if (refuse != ENDING_NONE) tries_would_shed(a);
     struct forward_facts f = { .peer = x->client, .trusted = x->trusted, .secure = x->secure, .version = x->request->version };
     forward_apply(&x->policy->forward, &f, x->request, up);
     if (a->number > 1 && x->rpc_up->attempts_field) tell_attempts(a, up);
@@ -182,6 +179,21 @@ static void go_on(struct attempt *a) {
     if (!a->up.session || !attempt_is_in_play(a)) return;
     if (x->up.complete && x->up.trailers) leg_send_trailers(&a->up, x->up.trailers);
     if (x->up.complete || body_waiting(&x->up, a->offset) > 0) leg_ready(&a->up);
+}
+static void on_late(struct timer *t, instant now) {
+    (void)now;
+    tries_would_time_out(CONTAINER_OF(t, struct attempt, late));
+}
+static void limit(struct attempt *a) {
+    struct exchange *x = a->x;
+    if (span_is_forever(x->verdict.per_try)) return;
+    instant due = instant_add(x->w->now, x->verdict.per_try);
+    if (x->verdict.enforce) {
+        context_limit(&a->context, due, 0);
+        return;
+    }
+    a->late.fire = on_late;
+    wheel_arm(&x->w->wheel, &a->late, due);
 }
 static void on_ready(struct place *p, struct conn *c, bool reused) {
     struct attempt *a = CONTAINER_OF(p, struct attempt, place);
@@ -209,7 +221,7 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
         return;
     }
     if (!a->over) x->told = a->told;
-    if (x->verdict.enforce && !span_is_forever(x->verdict.per_try)) context_limit(&a->context, instant_add(x->w->now, x->verdict.per_try), 0);
+    limit(a);
     leg_join(&a->up, &c->session, &x->arena);
     leg_begin(&a->up);
     leg_send_head(&a->up, up);
@@ -265,10 +277,7 @@ static struct leg *on_open(struct session *s) {
 }
 static void on_head(struct leg *g, const struct head *h) {
     struct attempt *a = attempt_of(g);
-    if (!h->interim) {
-        note_try(a);
-        a->head_seen = true;
-    }
+    a->head_seen |= !h->interim;
     if (!attempt_is_in_play(a)) return;
     if (h->interim ? tries_interim(a, h) : tries_answered(a, h)) exchange_answer_head(a->x, h);
 }

@@ -11,6 +11,7 @@ static struct exchange *exchange_of(struct leg *g) { return CONTAINER_OF(g, stru
 static void on_ended(struct hook *h, const struct context *c, enum ending why);
 static void on_to_head(struct timer *t, instant now);
 static void on_idle(struct timer *t, instant now);
+static void on_observed(struct timer *t, instant now);
 
 static struct leg *on_open(struct session *s) {
     struct conn *c = conn_of(s);
@@ -27,6 +28,7 @@ static struct leg *on_open(struct session *s) {
     x->outcome.grpc = -1;
     x->to_head.fire = on_to_head;
     x->idle.fire = on_idle;
+    x->observed.fire = on_observed;
     list_init(&x->attempts);
     list_init(&x->calls);
     body_init(&x->up, &w->chunks);
@@ -57,20 +59,26 @@ span exchange_to_head(const struct exchange *x) {
     if (x->answered != ANSWERED_NOT) return SPAN_FOREVER;
     return x->to_head_due.ns ? instant_until(x->w->now, x->to_head_due) : x->to_head_left;
 }
-span exchange_left(const struct exchange *x) {
+span exchange_left(const struct exchange *x) { return x->verdict.enforce ? exchange_left_by_clock(x) : SPAN_FOREVER; }
+span exchange_left_by_clock(const struct exchange *x) {
     return span_min(instant_until(x->w->now, x->verdict.total), exchange_to_head(x));
 }
 static void on_to_head(struct timer *t, instant now) {
     (void)now;
     struct exchange *x = CONTAINER_OF(t, struct exchange, to_head);
     x->to_head_left = span_ns(0);
-    context_end(&x->context, ENDING_DEADLINE, 0);
+    if (x->verdict.enforce) context_end(&x->context, ENDING_DEADLINE, 0);
+    else exchange_would(x, ENDING_DEADLINE);
+}
+static void on_observed(struct timer *t, instant now) {
+    (void)now;
+    exchange_would(CONTAINER_OF(t, struct exchange, observed), ENDING_DEADLINE);
 }
 /* The default deadline is paused while the request's body still arrives (semantics 2.4). What follows the head of who asks for a tunnel is none. */
 static void to_head_run(struct exchange *x) {
     if (span_is_forever(x->to_head_left) || x->answered != ANSWERED_NOT || (!x->up.complete && str_is_empty(x->request->protocol))) return;
     x->to_head_due = instant_add(x->w->now, x->to_head_left);
-    if (x->verdict.enforce) wheel_arm(&x->w->wheel, &x->to_head, x->to_head_due);
+    wheel_arm(&x->w->wheel, &x->to_head, x->to_head_due);
 }
 /* The timer looks at least as often as the shortest limit: whom the exchange waits for may have changed meanwhile. */
 static span shortest_patience(const struct exchange *x) {
@@ -81,12 +89,8 @@ static void idle_run(struct exchange *x) {
     x->moved = x->w->now;
     if (!timer_is_armed(&x->idle)) wheel_arm(&x->w->wheel, &x->idle, instant_add(x->moved, shortest_patience(x)));
 }
-/* A byte of a body moved. Where nothing is enforced, a pause that would have ended it is remembered. */
-void exchange_moved(struct exchange *x) {
-    bool late = instant_before(instant_add(x->moved, x->verdict.idle), x->w->now);
-    if (late && !x->verdict.enforce && x->answered == ANSWERED_HEAD && x->would == ENDING_NONE) x->would = ENDING_UPSTREAM_IDLE;
-    x->moved = x->w->now;
-}
+/* A byte of a body moved. */
+void exchange_moved(struct exchange *x) { x->moved = x->w->now; }
 /* Whom the exchange waits for, and how long that may last. */
 struct patience { span limit; enum ending why; const char *say; };
 static struct patience patience_of(const struct exchange *x) {
@@ -118,8 +122,11 @@ static void on_idle(struct timer *t, instant now) {
         if (x->discard || x->leg.out == LEG_END) return;
     }
     struct patience p = patience_of(x);
-    if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce) p.limit = SPAN_FOREVER;
     instant due = instant_add(later_move(later_move(x->moved, x->conn), x->attempt ? x->attempt->conn : NULL), p.limit);
+    if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce && !instant_before(now, due)) {
+        exchange_would(x, p.why);
+        due = INSTANT_NEVER;
+    }
     if (instant_before(now, due)) {
         wheel_arm(&x->w->wheel, t, instant_min(due, instant_add(now, shortest_patience(x))));
         return;
@@ -216,6 +223,7 @@ static void on_ended(struct hook *h, const struct context *c, enum ending why) {
     struct exchange *x = CONTAINER_OF(h, struct exchange, on_end);
     wheel_disarm(&x->w->wheel, &x->to_head);
     wheel_disarm(&x->w->wheel, &x->idle);
+    wheel_disarm(&x->w->wheel, &x->observed);
     tries_stop(x);
     x->ended_at = x->w->now;
     if (why == ENDING_DEADLINE && !instant_is_never(x->context.deadline)) {
@@ -265,15 +273,19 @@ static void go_on(struct exchange *x, enum ending why) {
     attempt_credit(x, SIZE_MAX);
     /* Where no deadline is enforced nobody else would end it: an upstream that never answers would hold it for ever. */
     if (!x->verdict.enforce) context_limit(&x->context, instant_add(x->w->now, x->policy->deadline.max), 0);
-    if (x->policy->cancel.mode == MODE_FORWARD) attempt_call(x, why);
+    const struct cancel_policy *p = &x->policy->cancel;
+    if (p->mode == MODE_FORWARD && p->client_gone != GONE_IGNORE) attempt_call(x, why);
+}
+static enum ending ending_of_leaving(const struct exchange *x, enum ending why) {
+    instant deadline = x->verdict.client_set ? x->verdict.total : INSTANT_NEVER;
+    return cancel_client_ending(why, x->w->now, deadline, x->policy->deadline.grace);
 }
 /* The client is gone, or says so: whether that ends the work is the policy's word. */
 static void client_left(struct exchange *x, const struct fault *f) {
     if (context_is_ended(&x->context)) return;
     enum ending why = f->why;
     if (why == ENDING_CLIENT_RESET || why == ENDING_CLIENT_CLOSED) {
-        instant deadline = x->verdict.client_set ? x->verdict.total : INSTANT_NEVER;
-        why = cancel_client_ending(why, x->w->now, deadline, x->policy->deadline.grace);
+        why = ending_of_leaving(x, why);
         if (goes_on(x)) {
             go_on(x, why);
             return;
@@ -322,7 +334,7 @@ static void on_half_close(struct leg *g) {
     static const struct fault closed = { .why = ENDING_CLIENT_CLOSED, .say = "the client closed its connection" };
     if (!x->request || !cancel_fin_is_gone(&x->policy->cancel, x->request)) return;
     if (x->policy->cancel.mode != MODE_ENFORCE) { /* it may still read: on the wire nothing changes */
-        exchange_observe_leaving(x, ENDING_CLIENT_CLOSED);
+        exchange_observe_leaving(x, ending_of_leaving(x, ENDING_CLIENT_CLOSED));
         return;
     }
     client_left(x, &closed);
@@ -466,7 +478,8 @@ static void limit(struct exchange *x) {
     x->to_head_left = v->to_head;
     to_head_run(x);
     if (v->enforce && !instant_is_never(v->fire)) context_limit(&x->context, v->fire, v->source ? v->source->index : 0);
-    if (!x->up.complete || (v->enforce && span_is_forever(v->to_head))) idle_run(x); /* timeouts.body is the listener's, in every mode */
+    else if (!instant_is_never(v->fire)) wheel_arm(&x->w->wheel, &x->observed, v->fire);
+    if (!x->up.complete || (!span_is_forever(v->idle) && span_is_forever(v->to_head))) idle_run(x); /* timeouts.body is the listener's, in every mode */
 }
 /* By weight, along a low-discrepancy sequence (golden ratio): shares hold over any stretch, and no randomness needs explaining. */
 static struct upstream *choose_upstream(struct exchange *x, const struct route *r) {

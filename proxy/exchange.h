@@ -49,7 +49,9 @@ struct attempt { /* one try at an upstream; in the exchange's arena */
     bool draining;                   /* its answer is thrown away */
     uint64_t drained, drain_bytes;
     struct timer drain;
+    struct timer late;               /* per_try, in a mode that does not enforce it */
     span told;                       /* what the upstream was told; 0: nothing */
+    bool would_tell;                 /* ... or would have been */
     struct leg up;                   /* last: the codec's tail follows */
 };
 struct exchange {
@@ -113,8 +115,9 @@ struct exchange {
     instant to_head_due;             /* 0: it does not run yet */
     struct timer idle;
     /* for the log */
-    enum ending would;               /* in a mode that enforces nothing: what enforcing would have ended it with */
-    enum ending would_left;          /* ... as its client left, by which it does not end; NONE: it has not */
+    enum ending would;               /* in modes that do not enforce: what enforcing would have ended it with, the first of all; NONE: nothing */
+    struct timer observed;           /* ... when the deadline that is total would have */
+    enum ending would_leave;         /* ... as its answer is complete: its client closed its side, and client_gone says ignore */
     enum cancel_level would_cancel;  /* ... and the strongest level that enforcing would have achieved */
     bool cancel_deferred;            /* a cancel in band waited for the reset budget */
     enum ending left_why;            /* client_gone: ignore: why the client left */
@@ -154,8 +157,10 @@ void attempt_ready(struct exchange *x);
 void attempt_credit(struct exchange *x, size_t n);
 /* mode forward: the call that the ladder has, where the upstream was asked; nothing is cut. */
 void attempt_call(struct exchange *x, enum ending why);
-/* Time left until whichever deadline is nearer; FOREVER: none. */
+/* Time left until whichever deadline is nearer; FOREVER: none, or none that is enforced. */
 span exchange_left(const struct exchange *x);
+/* ... in any mode: what enforcing would have had left. */
+span exchange_left_by_clock(const struct exchange *x);
 /* A byte of a body moved, either way. */
 void exchange_moved(struct exchange *x);
 /* ... of the default deadline alone; FOREVER: there is none, or the head has come. */
@@ -169,16 +174,16 @@ void exchange_answer_end(struct exchange *x, const struct head *trailers);
 /* ---- exchange_modes.c: what modes and max_reject make of it ------------------------------------------------------------------------------- */
 /* The verdict on its deadline. */
 void exchange_judge(struct exchange *x);
+/* Enforcing would have ended it so, now: noted where its mode observes, and nothing else would have ended it before. */
+void exchange_would(struct exchange *x, enum ending why);
 /* Before the first attempt's head is written: has too much of the deadline been waited away (shed_latency)? */
 bool exchange_is_too_late(struct exchange *x);
 /* The answer's head came: for `needs`. */
 void exchange_note_latency(struct exchange *x);
-/* What enforcing would have ended it with until then; NONE: nothing, or all is enforced. */
-enum ending exchange_would_have(const struct exchange *x, instant by);
-/* The client left, and that ends nothing. */
+/* The client left, or has closed its side, and that ends nothing. */
 void exchange_observe_leaving(struct exchange *x, enum ending why);
-/* An attempt is not cancelled that enforcing would have cancelled. */
-void exchange_observe_cancel(struct exchange *x, enum ending why, enum cancel_level level);
+/* It ends, but the attempt is not cancelled as enforcing would have. */
+void exchange_observe_ending(struct exchange *x, const struct attempt *a, enum ending why);
 /* It has ended: the counters of its worker and of its route. */
 void exchange_count(struct exchange *x);
 /* ---- tries.c: the attempts together ---------------------------------------------------------------------------------------------------------- */
@@ -190,6 +195,9 @@ void tries_unasked(struct attempt *a, const struct fault *f); /* it was given a 
 bool tries_interim(struct attempt *a, const struct head *h); /* may its interim answer pass? */
 /* A head that is not interim. False: it is held back, the attempt is over. */
 bool tries_answered(struct attempt *a, const struct head *h);
+/* Of an attempt that is not ended: it takes longer than per_try; or enforcing would not have asked its upstream. */
+void tries_would_time_out(struct attempt *a);
+void tries_would_shed(struct attempt *a);
 bool tries_go_on(struct exchange *x); /* an attempt is in play */
 void tries_commit(struct exchange *x); /* the request's body cannot be kept any more: one attempt goes on */
 /* ---- exchange_context.c: the fields, the trace and the baggage of the request ---------------------------------------------------------------- */

@@ -22,7 +22,7 @@ static void fill_modes(const struct exchange *x, struct access_record *r) {
     if (!x->match.route) return;
     if (mode_observes(deadline)) r->mode = mode_name(deadline);
     if (cancel != MODE_ENFORCE) r->cancel_mode = mode_name(cancel);
-    r->would_have = exchange_would_have(x, x->ended_at);
+    r->would_have = x->would;
     r->would_cancel = x->would_cancel;
     r->let_through = x->verdict.let_through;
 }

@@ -26,53 +26,56 @@ void exchange_judge(struct exchange *x) {
     deadline_decide(p, &f, &x->verdict);
     ask_guard(x);
     exchange_context_decide(x); /* what the context lacks is no matter of time: max_reject does not let it through */
+    if (mode_observes(p->mode)) x->would = x->verdict.would_refuse;
 }
-static bool is_shed(enum ending e) { return e == ENDING_SHED_EXPIRED || e == ENDING_SHED_LATENCY; }
 bool exchange_is_too_late(struct exchange *x) {
-    const struct deadline_policy *p = &x->policy->deadline;
     const struct deadline_verdict *v = &x->verdict;
-    if (x->tries != 1 || v->let_through != ENDING_NONE) return false;
-    bool late = instant_until(x->w->now, v->total).ns < v->needs.ns;
-    if (v->enforce || !mode_observes(p->mode)) return late && v->enforce;
-    bool expired = exchange_left(x).ns < span_add(p->min, p->reserve).ns;
-    if ((late || expired) && exchange_would_have(x, x->w->now) == ENDING_NONE) x->would = expired ? ENDING_SHED_EXPIRED : ENDING_SHED_LATENCY;
-    return false;
+    if (x->tries > 1 || !span_is_positive(v->needs) || instant_until(x->w->now, v->total).ns >= v->needs.ns) return false;
+    if (!v->enforce) exchange_would(x, ENDING_SHED_LATENCY);
+    return v->enforce;
 }
 void exchange_note_latency(struct exchange *x) {
+    if (x->would != ENDING_NONE) return; /* enforcing would not have seen it */
     if (x->policy->deadline.needs.percent) latency_note(&judge_of(x)->latency, instant_until(x->sent_at, x->w->now), x->w->now);
 }
 
 /* ---- observing ---------------------------------------------------------------------------------------------------------------------- */
-enum ending exchange_would_have(const struct exchange *x, instant by) {
-    const struct deadline_verdict *v = &x->verdict;
-    if (x->would_left != ENDING_NONE) return x->would_left;
-    if (!x->match.route || !mode_observes(x->policy->deadline.mode)) return ENDING_NONE;
-    if (v->would_refuse != ENDING_NONE) return v->would_refuse;
-    if (is_shed(x->would)) return x->would;
-    instant head = x->answered_at.ns && !x->local ? x->answered_at : by;
-    if (x->to_head_due.ns && instant_before(x->to_head_due, head)) return ENDING_DEADLINE;
-    if (x->would == ENDING_NONE && instant_before(v->total, by)) return ENDING_DEADLINE;
-    return x->would;
-}
-void exchange_observe_cancel(struct exchange *x, enum ending why, enum cancel_level level) {
-    if (!mode_observes(x->policy->cancel.mode) || level == LEVEL_NOT_NEEDED) return;
+/* The clocks of enforce run in observe and forward, too, and what they would have ended is noted as they fire: so what is earlier is first, whatever it
+ * is, and each attempt is found as enforcing would have found it. */
+static void count_cancel(struct exchange *x, enum ending why, enum cancel_level level) {
+    if (level == LEVEL_NOT_NEEDED) return;
     metric_cell_add(&observed_of(x)->cancels[why][level], 1);
     if (level > x->would_cancel) x->would_cancel = level;
 }
+static enum cancel_level level_of(const struct attempt *a, enum ending why) {
+    if (!a->conn || !a->up.head_taken) return LEVEL_WITHDRAWN;
+    return cancel_would(&a->x->policy->cancel, a->conn->session.codec, why, a->would_tell);
+}
+static void count_cancels(struct exchange *x, enum ending why) {
+    if (x->policy->cancel.mode == MODE_DISABLED || ending_rows[why].upstream != ENDING_UP_CANCEL) return;
+    if (x->waiting) count_cancel(x, why, LEVEL_WITHDRAWN);
+    LIST_EACH(&x->attempts, a, struct attempt, node) {
+        if (attempt_is_in_play(a)) count_cancel(x, why, level_of(a, why));
+    }
+}
+void exchange_would(struct exchange *x, enum ending why) {
+    if (x->would != ENDING_NONE || context_is_ended(&x->context) || !policy_is_observed(x->policy)) return;
+    x->would = why;
+    count_cancels(x, why);
+}
 void exchange_observe_leaving(struct exchange *x, enum ending why) {
     const struct cancel_policy *p = &x->policy->cancel;
-    const struct attempt *a = x->attempt;
-    if (!mode_observes(p->mode) || x->would_left != ENDING_NONE || p->client_gone == GONE_IGNORE) return;
-    enum ending before = exchange_would_have(x, x->w->now);
-    x->would_left = before != ENDING_NONE ? before : why;
-    if (before != ENDING_NONE || !a) return;
-    bool withdrawn = !a->conn || !a->up.head_taken;
-    exchange_observe_cancel(x, why, withdrawn ? LEVEL_WITHDRAWN : cancel_would(p, a->conn->session.codec, why, a->told.ns > 0));
+    if (!mode_observes(p->mode)) return;
+    if (p->client_gone != GONE_IGNORE || !x->attempt || !x->attempt->conn) exchange_would(x, why);
+    else if (!x->discard) x->would_leave = why;
+}
+void exchange_observe_ending(struct exchange *x, const struct attempt *a, enum ending why) {
+    if (x->would == ENDING_NONE && mode_observes(x->policy->cancel.mode)) count_cancel(x, why, level_of(a, why));
 }
 void exchange_count(struct exchange *x) {
     metrics_request(&x->w->metrics, x->context.ending);
     if (!x->match.route) return;
     metric_cell_add(&x->w->metrics.routes[x->match.route->index].requests[x->context.ending], 1);
-    enum ending would = exchange_would_have(x, x->ended_at);
-    if (would != ENDING_NONE) metric_cell_add(&observed_of(x)->endings[would], 1);
+    if (x->would == ENDING_NONE && x->context.ending == ENDING_COMPLETED) x->would = x->would_leave;
+    if (x->would != ENDING_NONE) metric_cell_add(&observed_of(x)->endings[x->would], 1);
 }

@@ -519,9 +519,10 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
         if (tally.trace.members) say(&sheets[0], "tracestate", sheet_say("loses %u members", tally.trace.members));
         if (tally.baggage) say(&sheets[0], "baggage", sheet_say("loses %u members", tally.baggage));
         enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc_towards(m.route, rpc), deadline_left(&p->deadline, &v, now, v.to_head), wall, true, up, &told);
-        if (e != ENDING_NONE) say(&sheets[0], "refused", sheet_say("%s: no dialect can say so little", ending_name(e)));
+        bool refused = e != ENDING_NONE && v.enforce;
+        if (refused) say(&sheets[0], "refused", sheet_say("%s: no dialect can say so little", ending_name(e)));
         route_edit_headers(&m.route->headers.request, up);
-        if (e == ENDING_NONE) upstream_sheet(&sheets[3], up);
+        if (!refused) upstream_sheet(&sheets[3], up);
     }
     sheet_out(to, sheets, 4, json);
 }

@@ -167,16 +167,22 @@ static const struct observed_family observed_families[] = {
     { "let_through_total", "Requests that max_reject let through, by route and by how they would have ended", rejectable, policy_is_guarded,
       offsetof(struct observed_metrics, let_through) },
 };
+static bool has_ending(const enum ending *list, enum ending e) {
+    while (*list != ENDING_NONE && *list != e) list++;
+    return *list == e;
+}
 static void print_observed(FILE *to, const struct workers *w, const struct conf_array *routes, const struct observed_family *f) {
     print_family(to, f->name, "counter", f->help);
     for (size_t i = 0; i < routes->n; i++) {
         if (!f->is_of(route_at(routes, i)->use)) continue;
-        for (const enum ending *e = f->endings; *e != ENDING_NONE; e++)
-            print_of_route(to, f->name, route_at(routes, i), *e, sum_observed(w, i, f->offset + CELL(*e)));
+        for (enum ending e = ENDING_NONE + 1; e < ENDINGS; e++) {
+            uint64_t sum = sum_observed(w, i, f->offset + CELL(e));
+            if (sum || has_ending(f->endings, e)) print_of_route(to, f->name, route_at(routes, i), e, sum);
+        }
     }
 }
 static void print_observed_cancels(FILE *to, const struct workers *w, const struct conf_array *routes) {
-    print_family(to, "observed_cancels_total", "counter", "Attempts that cancel.mode enforce would have cancelled, by route, ending and level");
+    print_family(to, "observed_cancels_total", "counter", "Attempts that enforcing would have cancelled, by route, ending and level");
     for (size_t i = 0; i < routes->n; i++) {
         if (!policy_is_observed(route_at(routes, i)->use)) continue;
         for (unsigned k = 0; k < ENDINGS * LEVELS; k++) {

@@ -32,7 +32,7 @@ static bool client_is_there(const struct exchange *x) { return !context_is_ended
 /* With less than this left it is not worth asking (trap T38). */
 static span least(const struct exchange *x) {
     const struct deadline_policy *d = &x->policy->deadline;
-    return span_max(span_add(d->min, d->reserve), x->verdict.enforce ? x->verdict.needs : span_ns(0));
+    return span_max(span_add(d->min, d->reserve), x->verdict.needs);
 }
 
 /* ---- starting one more ------------------------------------------------------------------------------------------------------------------ */
@@ -139,6 +139,18 @@ static void follow(struct exchange *x, enum ending outcome, span wait) {
     wheel_arm(&x->w->wheel, &x->next, instant_add(x->w->now, wait));
 }
 
+/* Another begins, where enforcing would have found too little time for it. */
+static bool lacks_time(const struct exchange *x, span wait) { return span_sub(exchange_left_by_clock(x), wait).ns < least(x).ns; }
+/* Where the policy would have tried again, nobody knows what would have come of that. */
+void tries_would_time_out(struct attempt *a) {
+    struct exchange *x = a->x;
+    span wait;
+    if (!attempt_is_in_play(a) || another(x, a)) return;
+    struct retry_facts f = facts_of(x, ENDING_TRY_TIMEOUT);
+    f.left = exchange_left_by_clock(x);
+    if (retry_decide(&x->policy->retry, &f, &wait) != RETRY_YES) exchange_would(x, ENDING_TRY_TIMEOUT);
+}
+
 /* ---- an attempt that failed ------------------------------------------------------------------------------------------------------------- */
 /* Semantics 5, "the stale connection": a reused connection that ended before a byte of the answer. */
 static bool is_stale(const struct attempt *a, const struct fault *f, bool unsent) {
@@ -162,6 +174,7 @@ void tries_failed(struct attempt *a, const struct fault *f, bool unsent) {
     struct exchange *x = a->x;
     span wait;
     if (is_stale(a, f, unsent)) {
+        if (lacks_time(x, span_ns(0))) exchange_would(x, f->why);
         start_afresh(a);
         return;
     }
@@ -171,19 +184,30 @@ void tries_failed(struct attempt *a, const struct fault *f, bool unsent) {
     x->failed = *f;
     struct retry_facts facts = facts_of(x, f->why);
     facts.unprocessed = f->unprocessed || unsent;
-    if (x->answered == ANSWERED_NOT && decide(x, &facts, &wait)) follow(x, f->why, wait);
-    else exchange_fail(x, f);
+    if (x->answered == ANSWERED_NOT && decide(x, &facts, &wait)) {
+        if (lacks_time(x, wait) || x->would_leave != ENDING_NONE) exchange_would(x, f->why); /* or nobody to do it for */
+        follow(x, f->why, wait);
+    } else {
+        exchange_fail(x, f);
+    }
 }
 /* Its upstream was not asked after all. If that of an earlier attempt was, "never asked" would be no true word: then what that one came to counts. */
+static struct fault ending_unasked(const struct attempt *a, const struct fault *f) {
+    if (a->number > 1 && a->x->failed.why) return a->x->failed;
+    if (a->number > 1 && f->why == ENDING_SHED_EXPIRED) return (struct fault){ .why = ENDING_DEADLINE, .say = "too little was left for another attempt" };
+    return *f;
+}
 void tries_unasked(struct attempt *a, const struct fault *f) {
     struct exchange *x = a->x;
-    struct fault why = *f;
     put_out(a);
     if (x->attempt) return;
     wheel_disarm(&x->w->wheel, &x->next);
-    if (a->number > 1 && x->failed.why) why = x->failed;
-    else if (a->number > 1 && f->why == ENDING_SHED_EXPIRED) why = (struct fault){ .why = ENDING_DEADLINE, .say = "too little was left for another attempt" };
+    struct fault why = ending_unasked(a, f);
     exchange_fail(x, &why);
+}
+void tries_would_shed(struct attempt *a) {
+    static const struct fault shed = { .why = ENDING_SHED_EXPIRED };
+    if (attempt_is_in_play(a) && !another(a->x, a)) exchange_would(a->x, ending_unasked(a, &shed).why);
 }
 
 /* ---- an attempt that is answered --------------------------------------------------------------------------------------------------------- */
