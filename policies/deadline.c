@@ -275,6 +275,6 @@ enum ending deadline_tell(const struct deadline_policy *p, const struct dialect_
     if (span_is_forever(tell) || !span_is_positive(tell) || family == FAMILIES_MAX || p->nwrite[family] == 0) return shed;
     bool fits = p->mode == MODE_OBSERVE ? fits_any(p, family, tell, wall_ns, up) : write_all(p, family, tell, wall_ns, up) > 0;
     if (!fits) return may_shed ? ENDING_SHED_EXPIRED : ENDING_NONE;
-    *told = tell;
+    if (p->mode != MODE_OBSERVE || shed == ENDING_NONE) *told = tell;
     return shed;
 }

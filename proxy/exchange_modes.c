@@ -59,7 +59,7 @@ static void count_cancels(struct exchange *x, enum ending why) {
     }
 }
 void exchange_would(struct exchange *x, enum ending why) {
-    if (x->would != ENDING_NONE || context_is_ended(&x->context) || !policy_is_observed(x->policy)) return;
+    if (x->would != ENDING_NONE || context_is_ended(&x->context) || !x->match.route || !policy_is_observed(x->policy)) return;
     x->would = why;
     count_cancels(x, why);
 }

@@ -730,9 +730,12 @@ static void observe_says_what_would_have_happened_and_changes_nothing(void **sta
     assert_int_equal(total(), MS(1));
     assert_source("grpc-timeout");
     assert_false(v.enforce || v.tell);
-    assert_int_equal(tell(MS(1)), ENDING_NONE);
+    assert_int_equal(tell(MS(1)), ENDING_SHED_EXPIRED);
     assert_true(untouched());
     assert_int_equal(told.ns, 0);
+    assert_int_equal(tell(MS(100)), ENDING_NONE);
+    assert_true(untouched());
+    assert_int_equal(told.ns, MS(95));
     field("connect-timeout-ms", "x");
     decide();
     assert_int_equal(v.would_refuse, ENDING_CLIENT_CONTEXT);
@@ -749,14 +752,30 @@ static void forward_tells_and_does_not_enforce(void **state) {
     assert_int_equal(v.refuse, ENDING_NONE);
     assert_int_equal(v.would_refuse, ENDING_SHED_EXPIRED);
     assert_true(v.tell && !v.enforce);
-    assert_int_equal(tell(MS(3)), ENDING_NONE);
+    assert_int_equal(tell(MS(3)), ENDING_SHED_EXPIRED); /* enforcing would have; told it is all the same */
     assert_str(sent("grpc-timeout"), "3000000n");
     assert_int_equal(sent("x-timeout-ms").n, 0);
     assert_int_equal(tell(S(1)), ENDING_NONE);
     assert_str(sent("grpc-timeout"), "995000u");
-    assert_int_equal(tell(-MS(1)), ENDING_NONE);
+    assert_int_equal(tell(-MS(1)), ENDING_SHED_EXPIRED);
     assert_int_equal(sent("grpc-timeout").n, 0);
     assert_int_equal(told.ns, 0);
+}
+/* belgov-request-timeout is in whole seconds: less than one cannot be said. */
+static void what_no_dialect_can_say_is_shed_and_in_observe_said_to_be(void **state) {
+    (void)state;
+    static const char *const modes[] = { "observe", "forward", "enforce" };
+    for (size_t i = 0; i < 3; i++) {
+        char yaml[128];
+        snprintf(yaml, sizeof yaml, "{ mode: %s, write: { http: [ belgov-request-timeout ] } }", modes[i]);
+        given(yaml);
+        new_head();
+        assert_int_equal(tell(MS(500)), ENDING_SHED_EXPIRED);
+        assert_int_equal(told.ns, 0);
+        assert_int_equal(tell(S(2)), ENDING_NONE);
+        assert_int_equal(told.ns, S(2) - policy.reserve.ns);
+        assert_int_equal(sent("belgov-request-timeout").n, policy.mode == MODE_OBSERVE ? 0 : 1);
+    }
 }
 
 /* ---- configuration -------------------------------------------------------------------------------------------------------------------------------- */
@@ -878,7 +897,7 @@ static void a_chain_of_gateways_never_gains_time(void **state) {
         int64_t left = deadline_left(&policy, &v, facts.now, v.to_head).ns;
         enum ending e = tell(left);
         if (e == ENDING_NONE) check_told(left);
-        else assert_int_equal(policy.mode, MODE_ENFORCE);
+        else assert_int_not_equal(policy.mode, MODE_DISABLED);
         for (int hop = 0; hop < 5 && policy.mode == MODE_ENFORCE && e == ENDING_NONE && told.ns; hop++) {
             struct head *before = up;
             head = *before;
@@ -940,6 +959,7 @@ int main(void) {
         TEST(what_is_let_through_with_nothing_left_runs_under_the_default),
         TEST(observe_says_what_would_have_happened_and_changes_nothing),
         TEST(forward_tells_and_does_not_enforce),
+        TEST(what_no_dialect_can_say_is_shed_and_in_observe_said_to_be),
         TEST(an_unknown_dialect_is_reported_with_the_nearest_name),
         TEST(faults_between_keys_are_reported),
         TEST(a_chain_of_gateways_never_gains_time),
