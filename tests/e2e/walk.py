@@ -7,11 +7,9 @@ import base64
 import collections
 import contextlib
 import json
-import os
 import queue
 import re
 import select
-import signal
 import socket
 import ssl
 import struct
@@ -20,7 +18,7 @@ import time
 
 import h2
 import walk_table as table
-from harness import HOST, PATIENCE, Gateway, Gone, Message, Upstream, Wire, curfew, eventually, expect, free_port
+from harness import HOST, PATIENCE, Gateway, Gone, Message, Upstream, Wire, curfew, eventually, expect, free_port, yaml
 from rpc import end_stream, frame, frames
 
 LIMITS = (0.4, 1.2, 4.0)  # seconds of every limit that is to pass; the next one where the machine was too busy to bring both ends to their moment in time
@@ -648,7 +646,10 @@ def policies(names):
         d = {"read": ["grpc-timeout", "connect-timeout-ms", "x-request-timeout", "x-strict"], "default": "90s", "idle": "90s", "max": "90s", "grace": "10ms",
              "streaming": {"idle": "90s"}}
         ms = f"{int(LIMITS[int(kind[-1]) if kind[-1].isdigit() else 0] * 1000)}ms"
-        d.update({"plain": {}, "grace": {"grace": "60s"}, "untold": {"write": {"http": [], "grpc": [], "connect": []}}, "default": {"default": ms, "streaming": {"detect": "never"}}, "try": {"per_try": ms}, "needs": {"needs": "20s"},
+        d.update({"plain": {}, "grace": {"grace": "60s"},
+                  "untold": {"write": {"http": [], "grpc": [], "connect": []}},
+                  "default": {"default": ms, "streaming": {"detect": "never"}}, "try": {"per_try": ms},
+                  "needs": {"needs": "20s"},
                   "idle": {"idle": ms, "streaming": {"idle": ms}}}[kind.rstrip("12")])
         rungs = table.RUNGS.get(rung, table.RUNGS["own"])
         cancel = {"http1": rungs[0].split(), "http2": rungs[1].split(), "drain_limit": {"time": "20s", "bytes": "64MiB"},
@@ -717,7 +718,6 @@ class Walk:
         return self.stack.__exit__(*why)
 
     def configuration(self):
-        from harness import yaml
         listeners = {"plain": {}, "tls": {}}
         for i, seconds in enumerate(LIMITS):
             ms = f"{int(seconds * 1000)}ms"
@@ -851,7 +851,8 @@ class Walk:
         for k in compared:
             wrong = explained(k, *self.saw[k.number][:2], routes[route_of(k)], self.saw[k.number][2])
             if wrong:
-                self.wrong[k.number] = "; ".join([*filter(None, [self.wrong.get(k.number)]), *wrong]) if k.number in self.wrong else f"{name_of(k)}: {'; '.join(wrong)}"
+                before = self.wrong.get(k.number, f"{name_of(k)}:")
+                self.wrong[k.number] = f"{before} {'; '.join(wrong)}"
         return len(compared)
 
     def play(self, lane, k):
@@ -896,7 +897,8 @@ class Walk:
 
     def stand(self, down, k, target, limit):
         """Brings both ends to the moment; what the upstream has."""
-        seconds = {"deadline of the client": limit, "deadline while connecting": limit, "deadline in the queue": limit, "deadline all but passed": 0.004, "less than the route needs": 5}.get(k.cause.name, 50)
+        seconds = {"deadline of the client": limit, "deadline while connecting": limit, "deadline in the queue": limit, "deadline all but passed": 0.004,
+                   "less than the route needs": 5}.get(k.cause.name, 50)
         fields = [] if k.cause.policy == "default" else [down.voice.deadline(seconds)]
         if k.cause.name == table.UNNAMED:
             fields.append("x-long: " + "a" * 9000)
