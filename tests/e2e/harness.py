@@ -579,9 +579,9 @@ class Gateway:
         wire.close()
         return answer
 
-    def admin(self, target):
+    def admin(self, target, method="GET"):
         wire = self.connect("admin")
-        wire.send(request("GET", target, "Connection: close"))
+        wire.send(request(method, target, "Connection: close"))
         answer = wire.answer()
         wire.close()
         return answer

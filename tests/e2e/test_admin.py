@@ -3,14 +3,6 @@
 from harness import Gateway, Upstream, expect, expect_in, get, request, serve, silent
 
 
-def asks(g, method, target):
-    wire = g.connect("admin")
-    wire.send(request(method, target, "Connection: close"))
-    answer = wire.answer()
-    wire.close()
-    return answer
-
-
 def listed(g):
     answer = g.admin("/contexts")
     expect((answer.status, answer.get("content-type")), (200, "application/json"))
@@ -46,13 +38,13 @@ def test_an_operator_cancels():
         two.send(get("/two"))
         up.wait_requests(2)
         ids = {x["path"]: x["id"] for x in listed(g)["contexts"]}
-        expect(asks(g, "DELETE", "/contexts/" + ids["/one"]).status, 200)
+        expect(g.admin("/contexts/" + ids["/one"], "DELETE").status, 200)
         answer = one.answer()
         expect((answer.status, answer.json()["ending"]), (503, "operator_cancelled"))
         line = g.log(1)[0]
         expect((line["id"], line["path"], line["ending"], line["cancel_level"]), (ids["/one"], "/one", "operator_cancelled", "close"))
         expect([x["path"] for x in listed(g)["contexts"]], ["/two"])
-        expect(asks(g, "DELETE", "/contexts/" + ids["/one"]).status, 404)
+        expect(g.admin("/contexts/" + ids["/one"], "DELETE").status, 404)
         two.close()
         g.log(2)
 
@@ -62,8 +54,8 @@ def test_ids_that_are_none():
     with Upstream(serve(lambda wire, message: wire.send(b"HTTP/1.1 204 No Content\r\n\r\n"))) as up, Gateway(up) as g:
         expect(g.ask(get("/x")).status, 204)
         for bad in (g.log(1)[0]["id"], "", "0", "0-0", "0-0-0-0", "-0-0", "7-0-1", "ffffffff-0-1", "0-ffffffff-ffffffff", "0-0-x", "0-0-100000000", "../x"):
-            expect_in(asks(g, "DELETE", "/contexts/" + bad).status, (404, 405))
-        expect(asks(g, "PUT", "/contexts").status, 405)
+            expect_in(g.admin("/contexts/" + bad, "DELETE").status, (404, 405))
+        expect(g.admin("/contexts", "PUT").status, 405)
         expect(g.ask(get("/x")).status, 204)
 
 

@@ -971,6 +971,12 @@ class Walk:
         self.saw[k.number] = (saw, line, asked)
         return "; ".join(wrong) or None
 
+    def cancel(self, target):
+        """As an operator does: looks it up in what is under way, and ends it."""
+        found = [x["id"] for x in self.g.admin("/contexts").json()["contexts"] if x.get("path") == target and "ending" not in x]
+        expect(len(found), 1)
+        expect(self.g.admin("/contexts/" + found[0], "DELETE").status, 200)
+
     def happen(self, down, k, target, asked):
         name = k.cause.name
         if name == "completes":
@@ -978,6 +984,8 @@ class Walk:
             if k.client.rpc == "tunnel":
                 down.begun_tunnel()
                 down.end_direction()
+        elif name == "an operator cancels":
+            self.cancel(target)
         elif name == "gateway shuts down":
             self.signalled.wait()
         elif name == "client resets its stream" or name == "client resets at its deadline":

@@ -34,11 +34,11 @@ ENDINGS = {
     "upstream_closed": Ending(502, UNAVAILABLE, "nothing"),
     "upstream_error": Ending(502, INTERNAL, "protocol error"),
     "upstream_idle": Ending(504, DEADLINE_EXCEEDED, "cancel"),
+    "operator_cancelled": Ending(503, CANCELLED, "cancel"),
     "shutdown": Ending(503, UNAVAILABLE, "cancel"),
 }
-UNCAUSED = {  # and why nothing that a peer does can bring them
+UNCAUSED = {  # and why nothing that a peer or an operator does can bring them
     "parent_cancelled": "no request names another as its parent yet",
-    "operator_cancelled": "the admin address has no verb that ends a request yet",
 }
 RESETS_CANCEL = ("deadline", "try_timeout", "parent_cancelled", "operator_cancelled")  # semantics 4; every other one is INTERNAL_ERROR
 
@@ -136,6 +136,7 @@ CAUSES = [
     cause("no room", "shed_load", at=("head",), to="full"),
     cause("try too long", "try_timeout", policy="try"),
     cause("silence", "upstream_idle", at=("mid", "inside"), policy="idle"),
+    cause("an operator cancels", "operator_cancelled"),
     cause("gateway shuts down", "shutdown"),
     # the upstream
     cause("connection refused", "connect_failure", at=("head",), to="dead"),
