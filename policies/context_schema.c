@@ -135,7 +135,9 @@ static void compare_duty(struct pair *p) {
         differs(p, breaking, "malformed", breaking ? "a malformed value is rejected now, it was dropped" : "a malformed value is dropped now, it was rejected");
     }
     if (a->optional != b->optional) differs(p, false, "optional", b->optional ? "it may be dropped under load now" : "it is not dropped under load any more");
-    if (a->since != b->since) differs(p, false, "since", TEXT(p->k, "since is %" PRId64 ", was %" PRId64 "%c", b->since, a->since, 0));
+    /* Whoever says a version between the two need not have had it. */
+    bool sooner = b->since < a->since && b->required == REQUIRE_REJECT;
+    if (a->since != b->since) differs(p, sooner, "since", TEXT(p->k, "since is %" PRId64 ", was %" PRId64 "%c", b->since, a->since, 0));
 }
 static void compare_names(struct pair *p) {
     for (size_t f = 0; deadline_family_name(f); f++) {

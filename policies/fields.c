@@ -73,7 +73,7 @@ static bool is_alike(struct str a, struct str b) {
     return true;
 }
 static bool is_lookalike(const struct fields_policy *p, struct str name) {
-    if (str_index(name, '_') == name.n) return false;
+    if (!p->underscores && str_index(name, '_') == name.n) return false;
     if (p->schema_version && name.n == SCHEMA_FIELD.n && is_alike(SCHEMA_FIELD, name)) return true;
     for (size_t i = 0; i < p->nslots; i++)
         if (p->slots[i].name.n == name.n && is_alike(p->slots[i].name, name)) return true;
@@ -124,26 +124,43 @@ static enum field_fate fate_of(const struct pass *a, const struct field_slot *s,
     if (a->hop->load && row->optional) return FIELD_LOAD;
     return field_is_good(row, f->value) ? FIELD_PASSED : FIELD_MALFORMED;
 }
+/* Under a prefix, and not listed. A deadline may stand there, too (x-context-deadline): it is no field, and what becomes of it is its own policy's word. */
+static bool is_unlisted(const struct pass *a, const struct field *f) {
+    return is_under_prefix(a->p, f->name) && !(a->hop->dialects && dialect_of_field(a->hop->dialects, f));
+}
 /* Is it counted against the caps? A newer schema's fields are, though we do not list them. */
 static bool judge(struct pass *a, struct field *f) {
     const struct field_slot *s = slot_of(a->p, f);
-    bool under = !s && is_under_prefix(a->p, f->name);
+    bool under = !s && is_unlisted(a, f);
     if (!s && !under && !is_lookalike(a->p, f->name)) return false;
     enum field_fate fate = s ? fate_of(a, s, f) : !under ? FIELD_LOOKALIKE : a->hop->verdict->unlisted ? FIELD_PASSED : FIELD_UNLISTED;
     if (fate != FIELD_PASSED) drop(a, f, fate);
     return fate == FIELD_PASSED;
 }
-static bool is_member(const struct pass *a, const struct field *f, bool optional) {
+static bool is_member(const struct pass *a, const struct field *f) {
     if (field_is_removed(f) || is_trace(f->token)) return false;
-    const struct field_slot *s = slot_of(a->p, f);
-    if (s) return row_of(a->p, s)->optional == optional;
-    return !optional && a->hop->verdict->unlisted && is_under_prefix(a->p, f->name);
+    return slot_of(a->p, f) || (a->hop->verdict->unlisted && is_unlisted(a, f));
 }
-/* Drops members from the last to the first until the caps hold; of the optional ones, or of those that are not. */
-static void drop_past_caps(struct pass *a, struct head *up, bool optional) {
+/* Which are dropped first, past the caps. That a request has what is required was decided already: the one that counts for it goes last. */
+enum rank { OPTIONAL, USUAL, REQUIRED };
+static bool is_first(const struct pass *a, const struct head *up, size_t at, const struct context_field *row) {
+    for (size_t i = 0; i < at; i++) {
+        const struct field_slot *s = field_is_removed(&up->fields[i]) ? NULL : slot_of(a->p, &up->fields[i]);
+        if (s && row_of(a->p, s) == row) return false;
+    }
+    return true;
+}
+static enum rank rank_of(const struct pass *a, const struct head *up, size_t at) {
+    const struct field_slot *s = slot_of(a->p, &up->fields[at]);
+    const struct context_field *row = s ? row_of(a->p, s) : NULL;
+    if (row && row->optional) return OPTIONAL;
+    return row && row->required == REQUIRE_REJECT && is_first(a, up, at, row) ? REQUIRED : USUAL;
+}
+/* Drops members of that rank, from the last to the first, until the caps hold. */
+static void drop_past_caps(struct pass *a, struct head *up, enum rank rank) {
     for (size_t i = up->nfields; i-- > 0 && is_past(a);) {
         struct field *f = &up->fields[i];
-        if (!is_member(a, f, optional)) continue;
+        if (!is_member(a, f) || rank_of(a, up, i) != rank) continue;
         count(a, f, false);
         drop(a, f, FIELD_CAPS);
     }
@@ -152,7 +169,7 @@ static void drop_past_caps(struct pass *a, struct head *up, bool optional) {
 static void rename_all(struct pass *a, struct head *up) {
     for (size_t i = 0; i < up->nfields; i++) {
         struct field *f = &up->fields[i];
-        if (!is_member(a, f, false) && !is_member(a, f, true)) continue;
+        if (!is_member(a, f)) continue;
         tell(a, f, FIELD_PASSED);
         const struct field_slot *s = slot_of(a->p, f);
         if (!s || s->families >> a->up & 1) continue;
@@ -168,8 +185,7 @@ static void apply_listed(struct pass *a, struct head *up) {
         if (is_schema(a->p, f)) field_remove(f);
         else if (judge(a, f)) count(a, f, true);
     }
-    drop_past_caps(a, up, true);
-    drop_past_caps(a, up, false);
+    for (enum rank r = OPTIONAL; r <= REQUIRED; r++) drop_past_caps(a, up, r);
     rename_all(a, up);
 }
 static void write_schema(int64_t version, struct head *up) {
@@ -188,4 +204,18 @@ void fields_apply(const struct fields_policy *p, const struct fields_hop *hop, s
     bool traced = fields_believes(&p->trace.from, hop->listener);
     trace_apply(&p->trace, traced, &hop->verdict->root, hop->random, up, &tally->trace);
     tally->baggage = baggage_apply(&p->baggage, fields_believes(&p->baggage.from, hop->listener), up);
+}
+
+static bool governs(const struct pass *a, const struct field *f) {
+    return !is_trace(f->token) && (fields_has(a->p, f) || is_unlisted(a, f) || is_lookalike(a->p, f->name));
+}
+bool fields_in_trailers(const struct fields_policy *p, const struct dialect_set *dialects, struct head *trailers, struct fields_tally *tally) {
+    struct fields_hop hop = { .dialects = dialects };
+    struct pass a = { .p = p, .hop = &hop, .tally = tally };
+    *tally = (struct fields_tally){ 0 };
+    for (size_t i = 0; i < trailers->nfields; i++) {
+        struct field *f = &trailers->fields[i];
+        if (!field_is_removed(f) && governs(&a, f)) drop(&a, f, FIELD_TRAILER);
+    }
+    return tally->removed;
 }

@@ -44,6 +44,7 @@ struct fields_policy {
     struct field_slot *slots; /* each name once */
     size_t nslots;
     uint64_t filter;          /* bit (hash & 63) of every slot */
+    bool underscores;         /* there is a _ in some name or prefix */
     bool decides;             /* fields_decide has something to look for */
 };
 extern const struct conf_table fields_table, field_table;
@@ -95,6 +96,7 @@ struct fields_hop {
     const struct rpc *down, *up; /* what the client and the upstream are spoken to in */
     bool load;                   /* optional fields are dropped */
     const struct fields_verdict *verdict;
+    const struct dialect_set *dialects; /* what a deadline is: not a field, though under a prefix; NULL: nothing is */
     uint64_t *random;
     /* Told of every context field, before it is removed or renamed; NULL: nobody asks. */
     void (*on_field)(void *arg, const struct field *f, enum field_fate fate);
@@ -102,7 +104,10 @@ struct fields_hop {
 };
 struct fields_tally { unsigned removed, fates[FIELD_FATES], baggage; struct trace_tally trace; };
 /* Edits the head that goes upstream: removes names under a prefix that are not listed, listed ones not believed on this listener or not as their
- * row says, optional ones under load, and whole members past the caps in total (optional ones first); gives the others the upstream's name; writes
+ * row says, optional ones under load, and whole members past the caps in total (optional ones first, required ones last); gives the others the upstream's name; writes
  * the schema's version. traceparent, tracestate and baggage have limits of their own and count against no cap. */
 void fields_apply(const struct fields_policy *p, const struct fields_hop *hop, struct head *up, struct fields_tally *tally);
+/* Removes from a request's trailers all that the policy governs: an upstream that adds trailers to its headers must not read there what nobody looked at
+ * (RFC 9110 6.5.1). True where something was removed. */
+bool fields_in_trailers(const struct fields_policy *p, const struct dialect_set *dialects, struct head *trailers, struct fields_tally *tally);
 #endif

@@ -217,6 +217,14 @@ static bool must_decide(const struct fields_policy *p) {
     return false;
 }
 
+static bool has_underscores(const struct fields_policy *p) {
+    for (size_t i = 0; i < p->nslots; i++)
+        if (str_index(p->slots[i].name, '_') < p->slots[i].name.n) return true;
+    for (size_t i = 0; i < p->prefixes.n; i++)
+        if (str_index(p->prefixes.v[i].name, '_') < p->prefixes.v[i].name.n) return true;
+    return false;
+}
+
 bool fields_resolve(struct conf *c, struct fields_policy *p, const struct conf_map *listeners) {
     size_t before = c->errors;
     p->slots = arena_zalloc(&c->arena, p->fields.n * FAMILIES_MAX * sizeof *p->slots);
@@ -235,6 +243,7 @@ bool fields_resolve(struct conf *c, struct fields_policy *p, const struct conf_m
         struct str lower = check_field_name(c, p->prefixes.v[i].at);
         if (lower.n) p->prefixes.v[i].name = lower;
     }
+    p->underscores = has_underscores(p);
     p->decides = must_decide(p);
     return c->errors == before;
 }

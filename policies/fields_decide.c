@@ -9,6 +9,8 @@ struct look { /* at one request */
     const struct fields_facts *f;
     struct fields_verdict *v;
     size_t family;
+    int64_t nrequired; /* what is required and there: how much of it, as the caps count */
+    uint64_t required_bytes;
     int64_t sent; /* the version that x-context-schema says; 0: none */
 };
 
@@ -73,6 +75,7 @@ static void look_at_field(struct look *l, const struct context_field *row) {
     if (fields_believes(&row->from, l->f->listener)) {
         for (const struct field *f = NULL; (f = head_find_name(l->f->head, name, f));) {
             bool well = is_well(row, f);
+            if (well && !here && row->required == REQUIRE_REJECT) l->nrequired++, l->required_bytes += f->name.n + f->value.n;
             here |= well;
             if (!well && row->malformed == FIELD_REJECT) SAY(l, "the field %.*s is malformed: %s%c", STR_ARG(name), shape_of(row, f->value), 0);
         }
@@ -87,6 +90,9 @@ static void look_at_fields(struct look *l) {
         const struct context_field *row = CONF_AT(l->p->fields, const struct context_field, i);
         if (row->required != REQUIRE_NONE || row->malformed == FIELD_REJECT) look_at_field(l, row);
     }
+    /* Then one that is required would be dropped. */
+    bool past = l->nrequired > l->p->max_fields || l->required_bytes > l->p->max_bytes;
+    if (past) SAY(l, "the fields that are required are more than may pass%c", 0);
 }
 
 /* ---- the deadline and the trace ------------------------------------------------------------------------------------------------------------------ */

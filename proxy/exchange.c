@@ -323,7 +323,7 @@ static void on_end(struct leg *g, const struct head *trailers) {
     if (x->up.complete) return;
     if (x->bridge && !context_is_ended(&x->context) && !exchange_bridge_request_end(x)) return;
     x->up.complete = true;
-    x->up.trailers = x->bridge ? NULL : trailers;
+    x->up.trailers = x->bridge ? NULL : exchange_context_trailers(x, trailers);
     exchange_moved(x);
     if (context_is_ended(&x->context)) return;
     to_head_run(x);

@@ -205,6 +205,8 @@ void tries_commit(struct exchange *x); /* the request's body cannot be kept any 
 void exchange_context_decide(struct exchange *x);
 /* The head of an attempt, before our own fields are written. */
 void exchange_context_apply(struct exchange *x, struct head *up);
+/* The request's trailers as they may go upstream; NULL: there are none. */
+const struct head *exchange_context_trailers(struct exchange *x, const struct head *trailers);
 /* ---- exchange_bridge.c: where the route translates ------------------------------------------------------------------------------------------ */
 /* False: it has failed. x->bridge is set where there is something to translate. */
 bool exchange_bridge_begin(struct exchange *x);

@@ -512,7 +512,7 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
         span told;
         route_rewrite(&m, a, up);
         struct fields_tally tally;
-        struct fields_hop hop = { .listener = listener, .down = rpc, .up = rpc_towards(m.route, rpc), .verdict = &fields, .random = &random,
+        struct fields_hop hop = { .listener = listener, .down = rpc, .up = rpc_towards(m.route, rpc), .verdict = &fields, .dialects = &c->dialects, .random = &random,
                                   .on_field = note_field, .arg = &sheets[2] };
         fields_apply(&p->context, &hop, up, &tally);
         if (tally.trace.restarted) say(&sheets[0], "trace", sheet_say("removed: invalid, or not believed on this listener"));

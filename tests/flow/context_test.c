@@ -253,6 +253,30 @@ static void two_requests_are_two_traces(void **state) {
     assert_int_equal(count(METRIC_TRACES_RESTARTED), 1);
 }
 
+/* ---- what is no field, and where fields do not belong ---------------------------------------------------------------------------------------- */
+/* x-context-deadline stands under a prefix of fields; whose it is says deadline.mode: observe changes nothing on the wire. */
+static void a_deadline_under_a_prefix_is_no_field(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "deadline: { mode: observe }, context: { prefixes: [ x-context- ] }" });
+    struct sock *c = client();
+    client_sends(c, GET("x-context-deadline: 1700000009000000000\r\nx-context-sent: 1700000000000000000\r\nx-context-other: 1\r\n"));
+    struct sock *u = upstream();
+    assert_has(unseen(u), "\r\nx-context-deadline: 1700000009000000000\r\nx-context-sent: 1700000000000000000\r\n");
+    assert_has_not(got(u), "x-context-other");
+    answered(u, c);
+}
+static void fields_do_not_pass_in_trailers(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "context: { fields: { x-user: { from: [ ] } } }" });
+    struct sock *c = client();
+    client_sends(c, POST("transfer-encoding: chunked\r\n") "3\r\nabc\r\n0\r\nx-user: root\r\nx-checksum: 1\r\n\r\n");
+    struct sock *u = upstream();
+    assert_has(unseen(u), "\r\nx-checksum: 1\r\n");
+    assert_has_not(got(u), "x-user");
+    answered(u, c);
+    assert_int_equal(atomic_load(&world.w.metrics.fields[FIELD_TRAILER]), 1);
+}
+
 int main(void) {
 #define AUTO(name) cmocka_unit_test_teardown(name, leave_auto)
     const struct CMUnitTest tests[] = {
@@ -268,6 +292,8 @@ int main(void) {
         SCENE(an_injected_deadline_is_total_and_told_upstream),
         SCENE(all_attempts_of_a_request_belong_to_one_trace),
         SCENE(two_requests_are_two_traces),
+        SCENE(a_deadline_under_a_prefix_is_no_field),
+        SCENE(fields_do_not_pass_in_trailers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,6 +73,7 @@ static void what_is_removed_retyped_or_newly_required_breaks(void **state) {
     breaks(V("1", "x-a: { max: 64 }"), V("2", "x-a: { max: 32 }"), "x-a: max is 32, was 64");
     breaks(V("1", "x-a: {}"), V("2", "x-a: { required: reject }"), "x-a: required is reject, was none");
     breaks(V("1", "x-a: {}"), V("2", "x-a: {}, x-b: { required: reject, since: 2 }"), "x-b: it is new, and required");
+    breaks(V("3", "x-a: { required: reject, since: 3 }"), V("4", "x-a: { required: reject, since: 2 }"), "x-a: since is 2, was 3"); /* who says 2 has it not */
     breaks(V("1", "x-a: {}"), V("2", "x-a: { malformed: reject }"), "x-a: a malformed value is rejected now");
     breaks(V("1", "x-a: {}"), V("2", "x-a: { names: { grpc: b } }"), "x-a: over grpc it is called b, was x-a");
     breaks(V("1", "x-a: {}"), V("2", "x-a: { from: [ mesh ] }"), "x-a: it is not believed any more");

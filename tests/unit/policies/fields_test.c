@@ -222,6 +222,39 @@ static void under_another_protocol_s_name_a_field_is_removed(void **state) {
     drop_head(&up);
     done();
 }
+/* Or `required` would be a word without a meaning: a peer that repeats another field would push it out. */
+static void of_what_is_past_the_caps_the_required_goes_last(void **state) {
+    (void)state;
+    given("max_fields: 3\nfields: { x-a: {}, x-o: { optional: true }, x-must: { required: reject } }\n");
+    assert_int_equal(apply("edge", false, FIELDS("x-a", "1", "x-a", "2", "x-o", "3", "x-a", "4", "x-must", "5", "x-must", "6")), 3);
+    assert_fields(&up.head, "x-a: 1\nx-a: 2\nx-must: 5\n");
+    drop_head(&up);
+    assert_int_equal(apply("edge", false, FIELDS("x-must", "1", "x-must", "2", "x-must", "3", "x-must", "4", "x-a", "5")), 2);
+    assert_fields(&up.head, "x-must: 1\nx-must: 2\nx-must: 3\n");
+    drop_head(&up);
+    done();
+}
+static void a_listed_name_with_underscores_has_lookalikes_with_dashes(void **state) {
+    (void)state;
+    given("fields: { user_id: { from: [ mesh ] } }\n");
+    assert_int_equal(apply("edge", false, FIELDS("user-id", "root", "user_id", "root", "user-ip", "1")), 2);
+    assert_int_equal(tally.fates[FIELD_LOOKALIKE], 1);
+    assert_fields(&up.head, "user-ip: 1\n");
+    drop_head(&up);
+    done();
+}
+/* RFC 9110 6.5.1: who adds trailers to the headers must find nothing there that nobody looked at. */
+static void what_is_governed_does_not_pass_in_trailers(void **state) {
+    (void)state;
+    given("prefixes: [ x-ctx- ]\nfields: { x-ctx-user: { names: { grpc: user-id } } }\n");
+    given_head(&up, "POST", "h", "/", FIELDS("x-ctx-user", "1", "x-ctx-other", "2", "user-id", "3", "x_ctx_user", "4", "traceparent", "5", "x-checksum", "6"));
+    assert_true(fields_in_trailers(&policy, NULL, &up.head, &tally));
+    assert_int_equal(tally.fates[FIELD_TRAILER], 4);
+    assert_fields(&up.head, "traceparent: 5\nx-checksum: 6\n");
+    assert_false(fields_in_trailers(&policy, NULL, &up.head, &tally));
+    drop_head(&up);
+    done();
+}
 static void renamed_fields_count_against_the_caps(void **state) {
     (void)state;
     given(NAMED "max_fields: 1\n");
@@ -250,6 +283,15 @@ static void is_refused(const char *say) {
     assert_non_null(verdict.say);
     assert_string_equal(verdict.say, say);
     drop_head(&up);
+}
+static void what_is_required_must_fit_the_caps_together(void **state) {
+    (void)state;
+    given("max_bytes: 16\nfields: { x-a: { required: reject }, x-b: { required: reject } }\n");
+    decide("edge", false, FIELDS("x-a", "12345", "x-b", "12345", "x-a", "another"));
+    goes_on("");
+    decide("edge", false, FIELDS("x-a", "12345", "x-b", "123456"));
+    is_refused("the fields that are required are more than may pass");
+    done();
 }
 static int forget(void **state) {
     (void)state;
@@ -479,6 +521,10 @@ int main(void) {
         cmocka_unit_test_setup(a_value_matches_its_pattern_as_a_whole, forget),
         cmocka_unit_test_setup(a_field_is_read_by_the_client_s_name_and_written_by_the_upstream_s, forget),
         cmocka_unit_test_setup(under_another_protocol_s_name_a_field_is_removed, forget),
+        cmocka_unit_test_setup(what_is_required_must_fit_the_caps_together, forget),
+        cmocka_unit_test_setup(of_what_is_past_the_caps_the_required_goes_last, forget),
+        cmocka_unit_test_setup(a_listed_name_with_underscores_has_lookalikes_with_dashes, forget),
+        cmocka_unit_test_setup(what_is_governed_does_not_pass_in_trailers, forget),
         cmocka_unit_test_setup(renamed_fields_count_against_the_caps, forget),
         cmocka_unit_test_setup(a_required_field_must_be_there_and_well_and_believed, forget),
         cmocka_unit_test_setup(what_is_only_warned_of_is_named, forget),
