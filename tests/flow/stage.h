@@ -210,12 +210,35 @@ static inline void validate_lists(const struct conn *c) {
     if (c->readable && !c->paused) assert_true(listed);
     if (c->session.wants_output && c->writable) assert_true(listed);
 }
+/* Of an exchange that goes on and has no answer, something is under way, or about to be; of one that has, one attempt. And no more of them than the
+ * policy says. */
+static inline void validate_attempts(struct exchange *x) {
+    const struct retry_policy *p = &x->policy->retry;
+    bool ended = context_is_ended(&x->context), known = !x->attempt;
+    size_t in_play = 0;
+    LIST_EACH(&x->attempts, a, struct attempt, node) {
+        in_play += attempt_is_in_play(a);
+        known |= x->attempt == a;
+        assert_false(a->over && a->borrowed);
+        assert_true(a->number >= 1 && a->number <= x->tries);
+    }
+    assert_true(known);
+    if (ended) assert_true(!x->waiting && !timer_is_armed(&x->next));
+    if (x->waiting) assert_true(in_play == 0 && timer_is_armed(&x->next));
+    if (!ended && x->upstream && x->answered == ANSWERED_NOT) assert_true(in_play > 0 || x->waiting);
+    if (x->answered != ANSWERED_NOT) assert_true(in_play <= 1 && !timer_is_armed(&x->next));
+    if (in_play > 0) assert_true(x->attempt && attempt_is_in_play(x->attempt));
+    assert_true(x->retries <= p->retries && x->hedges <= (p->hedge ? p->hedge->max : 0));
+    assert_true(x->tries <= 1 + x->retries + x->hedges);
+}
 /* What must hold between any two turns. */
 static inline void validate(void) {
     struct worker *w = &world.w;
-    size_t live = 0, conns = 0, legs = 0;
+    size_t live = 0, conns = 0, legs = 0, waiting = 0;
     LIST_EACH(&w->exchanges, x, struct exchange, node) {
         live++;
+        waiting += x->waiting;
+        validate_attempts(x);
         if (context_is_ended(&x->context)) assert_true(list_is_empty(&x->context.hooks)); /* to all within the turn */
         LIST_EACH(&x->attempts, a, struct attempt, node) {
             if (context_is_ended(&x->context)) assert_true(context_is_ended(&a->context) && list_is_empty(&a->context.hooks) && !a->place.slot);
@@ -235,6 +258,7 @@ static inline void validate(void) {
     }
     assert_int_equal(live, w->nexchanges);
     assert_int_equal(metric_get(&w->metrics, METRIC_EXCHANGES_LIVE), live);
+    assert_int_equal(metric_get(&w->metrics, METRIC_RETRIES_WAITING), waiting);
     assert_int_equal(conns, w->nconns);
     assert_true(list_is_empty(&w->finished) && list_is_empty(&w->touched) && list_is_empty(&w->reap) && list_is_empty(&w->borrowers));
     if (live == 0) assert_true(legs == 0 && w->chunks.out == 0);
