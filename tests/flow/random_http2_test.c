@@ -2,21 +2,11 @@
 // As random_test.c, with HTTP/2 on both sides: many streams of few connections, asked, answered, reset and lost in any order. FLOW_SEED=n repeats
 // a round that failed, FLOW_ROUNDS=n plays more of them.
 #include "tests/flow/h2.h"
+#include "tests/flow/chance.h"
 #include <signal.h>
 
 #define PEERS 4
 #define EVENTS 400
-
-static uint64_t seed, playing;
-static uint64_t draw(void) { /* splitmix64 */
-    uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-static size_t below(size_t n) { return (size_t)(draw() % n); }
-static bool chance(size_t one_in) { return below(one_in) == 0; }
-#define PICK(list) ((list)[below(sizeof(list) / sizeof *(list))])
 
 static struct h2 *clients[PEERS], *upstreams[PEERS * 8];
 static size_t nupstreams;
@@ -144,8 +134,12 @@ static void play(void) {
     snprintf(keys, sizeof keys, "protocol: http2, %s", PICK(upstream_keys));
     static const char *const beats[] = { "0s", "100us", "100us", "5ms" };
     nclients = chance(2) ? 1 : PEERS;
-    stage((struct given){ .upstream = keys, .beat = PICK(beats), .policy = PICK(policies), .listener = chance(2) ? "timeouts: { body: 1s, write: 1s, idle: 2s }" : "", .shutdown = "2s" });
+    stage((struct given){ .upstream = keys, .beat = PICK(beats), .policy = chance(2) ? policy_of_attempts() : PICK(policies),
+                          .listener = chance(2) ? "timeouts: { body: 1s, write: 1s, idle: 2s }" : "", .shutdown = "2s" });
     for (int i = 0; i < EVENTS; i++) event();
+    for (size_t i = 0; i < PEERS && world.w.config->policies.v[0].deadline.mode != MODE_ENFORCE; i++) { /* nothing but its client ends a request */
+        if (clients[i] && !is_gone(clients[i])) queues_rst(clients[i]->s);
+    }
     if (chance(3)) {
         drains++;
         worker_post_kind(&world.w, MESSAGE_DRAIN);

@@ -3,23 +3,12 @@
 // passes, operators and SIGTERM. After every turn the invariants of stage.h hold; no client ever gets an answer that was another's; and when
 // it is over nothing is left. FLOW_SEED=n repeats a round that failed, FLOW_ROUNDS=n plays more of them.
 #include "tests/flow/stage.h"
+#include "tests/flow/chance.h"
 #include <signal.h>
 
 #define ACTORS_MAX 24
 #define EVENTS 1500
 #define HELD_MAX (BODY_WINDOW + SCRATCH_BYTES + 2 * OUT_LIMIT + CONN_KEPT_MAX + SCRATCH_BYTES)
-
-/* ---- chance ------------------------------------------------------------------------------------------------------------------------- */
-static uint64_t seed, playing;
-static uint64_t draw(void) { /* splitmix64 */
-    uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-static size_t below(size_t n) { return (size_t)(draw() % n); }
-static bool chance(size_t one_in) { return below(one_in) == 0; }
-#define PICK(list) ((list)[below(sizeof(list) / sizeof *(list))])
 
 /* ---- actors --------------------------------------------------------------------------------------------------------------------------- */
 struct actor { /* a client or an upstream: what it still wants to say, and for upstreams how far it has read */
@@ -151,7 +140,7 @@ static void open_stage(void) {
                                              "http1: { max_head: 1KiB }", "max_connections: 3" };
     static char keys[512];
     snprintf(keys, sizeof keys, "%s }\n  pair: { endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002 ], %s", "", PICK(upstream_keys));
-    stage((struct given){ .policy = PICK(policies), .upstream = keys, .listener = PICK(listeners), .shutdown = "2s",
+    stage((struct given){ .policy = chance(2) ? policy_of_attempts() : PICK(policies), .upstream = keys, .listener = PICK(listeners), .shutdown = "2s",
                           .routes = "  - { match: { path: /* }, upstream: pair }" });
     nclients = nupstreams = 0;
     next_token = 0;
