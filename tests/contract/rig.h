@@ -53,6 +53,7 @@ struct rig {
     bool reaps;           /* an exchange's memory goes at the end of the turn in which it ended, as in the core: then none of its heads may be looked at */
     bool silent;          /* down: the exchange does not answer by itself */
     bool refuse_open;
+    size_t pad;           /* bytes of a field in every head: several frames where the wire has them */
     bool stream;          /* answers and requests go out as BODY_STREAM, with trailers */
     struct fault fault;   /* of the session */
     char named[64];
@@ -101,6 +102,9 @@ static inline void rig_join(struct rig *r, struct rig_leg *x) {
 
 /* ---- what exchanges do -------------------------------------------------------------------------------------------------------------- */
 #define RIG_BODY_TEXT "hello from the other side"
+static inline void rig_pad(struct rig *r, struct head *h) {
+    if (r->pad) head_add(h, arena_copy(h->arena, STR("x-pad")), (struct str){ memset(arena_bytes(h->arena, r->pad), 'X', r->pad), r->pad });
+}
 static inline struct head *rig_answer_head(struct rig *r, struct rig_leg *x, uint16_t status) {
     struct head *h = ARENA_NEW(&x->arena, struct head);
     head_init(h, &x->arena, false);
@@ -109,6 +113,7 @@ static inline struct head *rig_answer_head(struct rig *r, struct rig_leg *x, uin
     h->body = r->stream ? BODY_STREAM : BODY_LENGTH;
     h->length = x->reply.n;
     head_add(h, arena_copy(&x->arena, STR("content-type")), arena_copy(&x->arena, STR("text/plain")));
+    rig_pad(r, h);
     return h;
 }
 
@@ -138,6 +143,7 @@ static inline struct head *rig_request_head(struct rig *r, struct rig_leg *x, co
     h->body = r->stream ? BODY_STREAM : body.n ? BODY_LENGTH : BODY_NONE;
     h->length = body.n;
     head_add(h, arena_copy(&x->arena, STR("accept")), arena_copy(&x->arena, STR("*/*")));
+    rig_pad(r, h);
     x->reply = body;
     return h;
 }

@@ -3,7 +3,7 @@
 // cut anywhere, while the core asks, answers, cancels, ticks and shuts down. The rig checks the contract at every event; here it is checked
 // that no head which another protocol would frame differently gets through (trap T25).
 //
-// Input: a byte of flags (1 up, 2 frames, 4 silent, 8 streams, 16 trusted, 32 a small reset budget), a byte of room a write, then the peer.
+// Input: a byte of flags (1 up, 2 frames, 4 silent, 8 streams, 16 trusted, 32 a small reset budget, 64 long heads), a byte of room a write, then the peer.
 #include "codecs/http2.h"
 #include "tests/contract/rig.h"
 
@@ -143,6 +143,7 @@ static struct rig *begin(uint8_t flags, uint8_t room) {
     r->stream = flags & 8;
     r->s.trusted = flags & 16;
     if (flags & 32) r->s.cancel_burst = 3, r->s.cancel_every = span_ms(500);
+    if (flags & 64) r->pad = 40000;
     if (room) r->limit = room * 16u;
     r->hook = on_event;
     r->reaps = true;
