@@ -520,10 +520,13 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
         if (tally.baggage) say(&sheets[0], "baggage", sheet_say("loses %u members", tally.baggage));
         enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc_towards(m.route, rpc), deadline_left(&p->deadline, &v, now, v.to_head), wall, true, up, &told);
         bool refused = e != ENDING_NONE && v.enforce;
+        if (v.would_refuse == ENDING_NONE) v.would_refuse = e;
         if (refused) say(&sheets[0], "refused", sheet_say("%s: no dialect can say so little", ending_name(e)));
         route_edit_headers(&m.route->headers.request, up);
         if (!refused) upstream_sheet(&sheets[3], up);
     }
+    if (v.refuse == ENDING_NONE && v.would_refuse != ENDING_NONE && mode_observes(p->deadline.mode))
+        say(&sheets[0], "enforce", sheet_say("would refuse it: %s", ending_name(v.would_refuse)));
     sheet_out(to, sheets, 4, json);
 }
 const char *explain_request(FILE *to, const struct config *c, struct str line, const char *const *fields, size_t nfields, struct str listener,

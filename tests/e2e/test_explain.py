@@ -150,6 +150,17 @@ def test_a_request_that_would_be_refused():
     assert "GET /path HTTP/1.1" in err, err
 
 
+def test_a_request_that_is_observed_and_would_be_refused():
+    """deadline.mode observe: it goes up as it came, and what enforce would have answered is said."""
+    observed = {**CONFIG, "policies": {**CONFIG["policies"], "default": {"deadline": {"mode": "observe"}}}}
+    _, out, _ = explain("request", "GET /x HTTP/1.1", "-H", "x-request-timeout: 5ms", "--json", config=observed)
+    said = json.loads(out)
+    expect(row(said["request"], what="enforce")["is"], "would refuse it: shed_expired")
+    expect(row(said["upstream sees"], field="x-request-timeout")["value"], "5ms")
+    _, out, _ = explain("request", "GET /x HTTP/1.1", "-H", "x-request-timeout: 5s", "--json", config=observed)
+    assert "would refuse" not in out, out
+
+
 def test_a_stranger_gets_less():
     """--untrusted: as a listener that does not trust the peer would have it."""
     _, out, _ = explain("request", "GET /x HTTP/1.1", "-H", "x-request-timeout: 50s", "--untrusted", "--json")
