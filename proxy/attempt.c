@@ -203,6 +203,7 @@ static void on_ready(struct place *p, struct conn *c, bool reused) {
     a->sent_at = c->bytes_out;
     a->begun = x->w->now;
     a->heard_at = c->bytes_in;
+    if (attempt_is_in_play(a) && !x->attempt->conn) x->attempt = a;
     if (!a->hedge) x->queued = span_add(x->queued, instant_until(a->asked, x->w->now));
     if (!a->over) x->sent_at = x->w->now;
     if (!a->over) x->endpoint = arena_copy(&x->arena, upstream_endpoint_text(c));

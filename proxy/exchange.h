@@ -91,7 +91,7 @@ struct exchange {
     const struct head *answer;       /* as it came from the upstream */
     struct rpc_follow follow;        /* its body, as the client gets it */
     /* attempts */
-    struct attempt *attempt;         /* whose answer counts, or, of several in play, one; NULL: none is */
+    struct attempt *attempt;         /* whose answer counts, or, of several in play, one (one that is asked, if any is); NULL: none is */
     struct list attempts;            /* all that are not closed */
     struct list calls;               /* side-channel calls that are not over */
     struct list after_feed;          /* in the worker's list */

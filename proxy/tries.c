@@ -11,12 +11,15 @@
 #include "core/random.h"
 #include "proxy/exchange.h"
 
-/* Another that may still answer; NULL: none. */
+/* Another that may still answer: one that is asked, where there is one; NULL: none. */
 static struct attempt *another(struct exchange *x, const struct attempt *than) {
+    struct attempt *any = NULL;
     LIST_EACH(&x->attempts, a, struct attempt, node) {
-        if (a != than && attempt_is_in_play(a)) return a;
+        if (a == than || !attempt_is_in_play(a)) continue;
+        if (a->conn) return a;
+        any = a;
     }
-    return NULL;
+    return any;
 }
 /* Whatever still comes of it counts no more, nor does it in the budget. */
 static void put_out(struct attempt *a) {

@@ -225,6 +225,25 @@ static void the_client_leaves_as_the_winner_answers(void **state) {
     assert_int_equal(cancels(ENDING_CLIENT_RESET, LEVEL_CLOSE) + cancels(ENDING_COMPLETED, LEVEL_CLOSE), 2);
 }
 
+/* client_gone: ignore, for what was sent already: by whichever attempt. */
+static void work_that_a_hedge_has_begun_goes_on_without_its_client(void **state) {
+    (void)state;
+    stage_endpoints("", "retry: { hedge: { after: 100ms } }, cancel: { client_gone: ignore }");
+    world.connects[0] = SLOWLY;
+    struct sock *c = asks(GET());
+    upstream();
+    at(101 * MS);
+    struct sock *v = upstream();
+    got(v);
+    client_resets(c);
+    assert_open(v);
+    assert_nothing_ended();
+    upstream_sends(v, ANSWER_OK);
+    assert_open(v);
+    assert_ended("client_reset");
+    assert_logged("winner", "2");
+}
+
 /* ---- time without a deadline -------------------------------------------------------------------------------------------------------------------- */
 /* A stream has no deadline that a wait could pass: it may be no longer than a silence may. */
 static void a_stream_does_not_wait_longer_than_it_may_be_silent(void **state) {
@@ -280,6 +299,7 @@ int main(void) {
         SCENE(a_back_off_that_is_over_as_the_client_leaves_starts_nothing),
         SCENE(the_deadline_and_a_hedge_in_one_turn_start_nothing),
         SCENE(the_client_leaves_as_the_winner_answers),
+        SCENE(work_that_a_hedge_has_begun_goes_on_without_its_client),
         SCENE(a_stream_does_not_wait_longer_than_it_may_be_silent),
         SCENE(a_back_off_is_no_silence_of_the_upstream),
         SCENE(a_tunnel_is_refused_by_whom_it_asks),

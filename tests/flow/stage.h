@@ -214,11 +214,12 @@ static inline void validate_lists(const struct conn *c) {
  * policy says. */
 static inline void validate_attempts(struct exchange *x) {
     const struct retry_policy *p = &x->policy->retry;
-    bool ended = context_is_ended(&x->context), known = !x->attempt;
+    bool ended = context_is_ended(&x->context), known = !x->attempt, asked = false;
     size_t in_play = 0;
     LIST_EACH(&x->attempts, a, struct attempt, node) {
         in_play += attempt_is_in_play(a);
         known |= x->attempt == a;
+        asked |= attempt_is_in_play(a) && a->conn;
         assert_false(a->over && a->borrowed);
         assert_true(a->number >= 1 && a->number <= x->tries);
     }
@@ -227,7 +228,7 @@ static inline void validate_attempts(struct exchange *x) {
     if (x->waiting) assert_true(in_play == 0 && timer_is_armed(&x->next));
     if (!ended && x->upstream && x->answered == ANSWERED_NOT) assert_true(in_play > 0 || x->waiting);
     if (x->answered != ANSWERED_NOT) assert_true(in_play <= 1 && !timer_is_armed(&x->next));
-    if (in_play > 0) assert_true(x->attempt && attempt_is_in_play(x->attempt));
+    if (in_play > 0) assert_true(x->attempt && attempt_is_in_play(x->attempt) && (!asked || x->attempt->conn));
     assert_true(x->retries <= p->retries && x->hedges <= (p->hedge ? p->hedge->max : 0));
     assert_true(x->tries <= 1 + x->retries + x->hedges);
 }
