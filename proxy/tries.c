@@ -170,7 +170,7 @@ static void start_afresh(struct attempt *a) {
     a->over = true;
     x->stale_used = true;
     metric_inc(&x->w->metrics, METRIC_STALE_RETRIES);
-    if (x->attempt == a) x->attempt = NULL;
+    if (x->attempt == a) x->attempt = another(x, a);
     attempt_start(x, &s);
 }
 void tries_failed(struct attempt *a, const struct fault *f, bool unsent) {
