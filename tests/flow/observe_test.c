@@ -83,6 +83,13 @@ static uint64_t counted(const char *would) {
         if (strcmp(ending_name((enum ending)e), would) == 0) return atomic_load(&o->endings[e]);
     return 0;
 }
+static void unstage_all(void) {
+    for (size_t i = 0; i < world.n; i++)
+        if (!world.v[i]->closed && !world.v[i]->reset_by_us) resets(world.v[i]);
+    assert_nothing_left();
+    step(HOUR);
+    unstage();
+}
 static struct run play(const struct scene *s, const char *mode) {
     char policy[1024];
     struct run r = { .counted = 0 };
@@ -118,12 +125,7 @@ static struct run play(const struct scene *s, const char *mode) {
     r.counted = counted(r.would.text);
     r.up = said(false);
     r.down = said(true);
-    world.no_idle_check = true;
-    for (size_t i = 0; i < world.n; i++)
-        if (!world.v[i]->closed && !world.v[i]->reset_by_us) resets(world.v[i]);
-    assert_nothing_left();
-    step(HOUR);
-    unstage();
+    unstage_all();
     return r;
 }
 static void run_free(struct run *r) { free(r->up), free(r->down); }
@@ -293,9 +295,54 @@ static void whatever_happens_observe_says_what_enforce_does(void **state) {
     }
 }
 
+/* ---- what one request leaves to the next: max_reject's window, and what answers take --------------------------------------------------------- */
+enum { REQUESTS = 150 };
+static void play_many(const char *policy, const char *mode, struct word *out) {
+    static const char *const asks[] = { WITHIN("5ms"), WITHIN("0ms"), WITHIN("40ms"), WITHIN("80ms"), WITHIN("150ms"), WITHIN("10s"), ALL };
+    static const int64_t takes[] = { 10, 20, 50, 60, 90, 120 };
+    char text[512];
+    snprintf(text, sizeof text, "deadline: { mode: %s, %s }, cancel: { mode: %s }", mode, policy, mode);
+    stage((struct given){ .policy = text });
+    for (size_t i = 0; i < REQUESTS; i++) {
+        const char *ask = PICK(asks);
+        int64_t took = PICK(takes), pause = below(4) ? 1 : 900;
+        struct sock *c = client(), *u;
+        client_sends(c, ask);
+        step(took * MS);
+        u = latest_upstream();
+        if (u && !u->closed && u->seen != u->ngot) got(u), upstream_sends(u, ANSWER_OK);
+        step(pause * MS);
+        if (!next_line()) fail_msg("request %zu did not end in mode %s", i, mode);
+        out[i] = logged("would_have").text[0] ? logged("would_have") : logged("ending");
+        if (can_speak(c)) finishes(c);
+    }
+    unstage_all();
+}
+static void a_share_and_a_percentile_are_the_same_observed_and_enforced(void **state) {
+    (void)state;
+    static const char *const policies[] = { "max_reject: { ratio: 20%, window: 2s, at_least: 5 }", "needs: p50", "max_reject: { ratio: 0%, at_least: 1 }",
+                                            "max_reject: { ratio: 100%, at_least: 1 }", "needs: p50, max_reject: { ratio: 10%, window: 100ms, at_least: 3 }" };
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+        struct word observed[REQUESTS], enforced[REQUESTS];
+        seed = i;
+        play_many(policies[i], "observe", observed);
+        seed = i;
+        play_many(policies[i], "enforce", enforced);
+        size_t shed = 0, ended = 0;
+        for (size_t k = 0; k < REQUESTS; k++) {
+            shed += strncmp(enforced[k].text, "shed_", 5) == 0;
+            ended += strcmp(enforced[k].text, "deadline") == 0;
+            if (strcmp(observed[k].text, enforced[k].text) != 0)
+                fail_msg("%s, request %zu: enforced %s, observed %s", policies[i], k, enforced[k].text, observed[k].text);
+        }
+        assert_true(ended > 0 && (shed > 0) == (i != 2)); /* with a ratio of 0% none is refused */
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_observe_says_is_what_enforce_does),
+        cmocka_unit_test(a_share_and_a_percentile_are_the_same_observed_and_enforced),
         cmocka_unit_test(whatever_happens_observe_says_what_enforce_does),
     };
     return cmocka_run_group_tests_name("observe", tests, NULL, NULL);
