@@ -212,6 +212,41 @@ static void a_large_body_arrives_whole_through_small_writes(void **state) {
     }
 }
 
+/* Heads are given to nghttp2 by reference, and a write takes as many as it has room for: who was answered is gone before the next write. */
+static void no_head_is_looked_at_when_its_exchange_is_gone(void **state) {
+    enum { MANY = 100, LONG = 60000 };
+    struct pair p;
+    (void)state;
+    pair_open(&p);
+    pair_begin(&p);
+    for (int i = 0; i < MANY; i++) asked(&p.up, "GET", "/");
+    talk(&p);
+    for (size_t i = 0; i < MANY; i++) {
+        struct exchange *x = p.down.x[i];
+        struct head *h = answer_head(x, 200, i % 2 ? BODY_NONE : BODY_LENGTH);
+        char *value = memset(arena_bytes(&x->arena, LONG), 'a' + (int)(i % 26), LONG);
+        h->length = 1000 + i;
+        if (h->body == BODY_LENGTH) give_zeros(x, h->length, true);
+        head_add(h, arena_copy(&x->arena, STR("x-long")), (struct str){ value, LONG });
+        p.down.codec->send_head(&x->leg, h);
+    }
+    while (p.down.s->wants_output) {
+        side_write(&p.down);
+        side_forget(&p.down);
+    }
+    talk(&p);
+    assert_int_equal(p.down.nx, 0);
+    for (size_t i = 0; i < MANY; i++) {
+        const struct exchange *x = p.up.x[i];
+        assert_ended_well(x);
+        struct str value = head_find_name(x->head, STR("x-long"), NULL)->value;
+        assert_int_equal(value.n, LONG);
+        for (size_t k = 0; k < LONG; k += 999) assert_int_equal(value.p[k], 'a' + (int)(i % 26));
+        if (i % 2 == 0) assert_int_equal(x->head->length, 1000 + i);
+    }
+    pair_close(&p);
+}
+
 static void streams_take_turns(void **state) {
     struct pair p;
     (void)state;
@@ -653,6 +688,7 @@ int main(void) {
         cmocka_unit_test(no_content_and_not_modified_end_with_their_head),
         cmocka_unit_test(an_empty_upload_keeps_its_length),
         cmocka_unit_test(a_large_body_arrives_whole_through_small_writes),
+        cmocka_unit_test(no_head_is_looked_at_when_its_exchange_is_gone),
         cmocka_unit_test(streams_take_turns),
         cmocka_unit_test(a_pull_that_has_nothing_waits_for_ready),
         cmocka_unit_test(a_complete_answer_ends_an_upload_in_good_order),
