@@ -225,6 +225,38 @@ static void the_client_leaves_as_the_winner_answers(void **state) {
     assert_int_equal(cancels(ENDING_CLIENT_RESET, LEVEL_CLOSE) + cancels(ENDING_COMPLETED, LEVEL_CLOSE), 2);
 }
 
+/* The loser was whole before it could be told: there is nothing to reset. */
+static void two_whole_answers_in_one_read_are_one_answer(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = "protocol: http2", .policy = "retry: { hedge: { after: 100ms } }" });
+    struct h2 *c = h2_client();
+    int32_t a = h2_get(c, "/a", "");
+    h2_settle(c, NULL);
+    struct h2 *u = h2_upstream();
+    h2_settle(c, u);
+    int32_t one = h2_next(u);
+    at(101 * MS);
+    h2_settle(c, u);
+    int32_t two = h2_next(u);
+    h2_answers(u, two, "200", "x-from: two\n", 3000, false);
+    h2_answers(u, one, "200", "x-from: one\n", 3000, false);
+    h2_settle(c, u);
+    assert_h2_status(c, a, "200");
+    assert_has(h2_stream(c, a)->head, "x-from: two\n");
+    assert_int_equal(h2_stream(c, a)->heads, 1);
+    assert_int_equal(h2_stream(c, a)->received, 3000);
+    assert_h2_not_reset(u, one);
+    assert_ended("completed");
+    assert_logged("winner", "2");
+    for (enum cancel_level l = LEVEL_NONE; l < LEVELS; l++) assert_int_equal(cancels(ENDING_COMPLETED, l), 0);
+    int32_t b = h2_get(c, "/b", "");
+    h2_settle(c, u);
+    h2_answers(u, h2_next(u), "200", "", NO_BODY, false);
+    h2_settle(c, u);
+    assert_h2_status(c, b, "200");
+    assert_ended("completed");
+    h2_free(c), h2_free(u);
+}
 /* client_gone: ignore, for what was sent already: by whichever attempt. */
 static void work_that_a_hedge_has_begun_goes_on_without_its_client(void **state) {
     (void)state;
@@ -299,6 +331,7 @@ int main(void) {
         SCENE(a_back_off_that_is_over_as_the_client_leaves_starts_nothing),
         SCENE(the_deadline_and_a_hedge_in_one_turn_start_nothing),
         SCENE(the_client_leaves_as_the_winner_answers),
+        SCENE(two_whole_answers_in_one_read_are_one_answer),
         SCENE(work_that_a_hedge_has_begun_goes_on_without_its_client),
         SCENE(a_stream_does_not_wait_longer_than_it_may_be_silent),
         SCENE(a_back_off_is_no_silence_of_the_upstream),
