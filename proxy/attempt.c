@@ -64,9 +64,11 @@ static bool has_call(const struct ladder *l) {
     return false;
 }
 void attempt_call(struct exchange *x, enum ending why) {
-    struct attempt *a = x->attempt;
-    if (!a->conn || !a->up.head_taken) return;
-    struct ladder l = cancel_ladder_in_mode(&x->policy->cancel, a->conn->session.codec, why, true);
+    const struct cancel_policy *p = &x->policy->cancel;
+    const struct attempt *a = x->attempt;
+    if (p->mode != MODE_FORWARD || p->client_gone == GONE_IGNORE || x->called || !a || !a->conn || !a->up.head_taken) return;
+    x->called = true;
+    struct ladder l = cancel_ladder_in_mode(p, a->conn->session.codec, why, true);
     x->level = cancel_level_of(CANCEL_NONE, a->told.ns > 0);
     if (has_call(&l)) call_start(x, why);
 }
@@ -92,7 +94,7 @@ static enum cancel_level climb(struct attempt *a, enum ending why, bool alone) {
         enum cancel_way want = cancel_way_of(l.rung[i]);
         if (l.rung[i] == RUNG_NONE) break;
         if (l.rung[i] == RUNG_CALL) { /* fired, and the next rung is taken in the same turn; what never left us needs none */
-            if (a->up.head_taken && alone) call_start(a->x, why);
+            if (a->up.head_taken && alone && !x->called) call_start(a->x, why);
             continue;
         }
         enum cancel_way did = tell(a, why, want);

@@ -273,8 +273,7 @@ static void go_on(struct exchange *x, enum ending why) {
     attempt_credit(x, SIZE_MAX);
     /* Where no deadline is enforced nobody else would end it: an upstream that never answers would hold it for ever. */
     if (!x->verdict.enforce) context_limit(&x->context, instant_add(x->w->now, x->policy->deadline.max), 0);
-    const struct cancel_policy *p = &x->policy->cancel;
-    if (p->mode == MODE_FORWARD && p->client_gone != GONE_IGNORE) attempt_call(x, why);
+    attempt_call(x, why);
 }
 static enum ending ending_of_leaving(const struct exchange *x, enum ending why) {
     instant deadline = x->verdict.client_set ? x->verdict.total : INSTANT_NEVER;
@@ -333,8 +332,10 @@ static void on_half_close(struct leg *g) {
     struct exchange *x = exchange_of(g);
     static const struct fault closed = { .why = ENDING_CLIENT_CLOSED, .say = "the client closed its connection" };
     if (!x->request || !cancel_fin_is_gone(&x->policy->cancel, x->request)) return;
-    if (x->policy->cancel.mode != MODE_ENFORCE) { /* it may still read: on the wire nothing changes */
-        exchange_observe_leaving(x, ending_of_leaving(x, ENDING_CLIENT_CLOSED));
+    if (x->policy->cancel.mode != MODE_ENFORCE) { /* it may still read: nothing is cut. So most clients of HTTP/1 leave, and their upstream is told now */
+        enum ending why = ending_of_leaving(x, ENDING_CLIENT_CLOSED);
+        exchange_observe_leaving(x, why);
+        attempt_call(x, why);
         return;
     }
     client_left(x, &closed);

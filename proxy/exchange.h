@@ -119,6 +119,7 @@ struct exchange {
     struct timer observed;           /* ... when the deadline that is total would have */
     enum ending would_leave;         /* ... as its answer is complete: its client closed its side, and client_gone says ignore */
     enum cancel_level would_cancel;  /* ... and the strongest level that enforcing would have achieved */
+    bool called;                     /* attempt_call was made use of */
     bool cancel_deferred;            /* a cancel in band waited for the reset budget */
     enum ending left_why;            /* client_gone: ignore: why the client left */
     struct fault fault;              /* the sentence and status of the ending */
@@ -155,7 +156,7 @@ void attempt_lose(struct attempt *a);
 void attempt_ready(struct exchange *x);
 /* The client took n bytes of the answer. */
 void attempt_credit(struct exchange *x, size_t n);
-/* mode forward: the call that the ladder has, where the upstream was asked; nothing is cut. */
+/* The client left: in mode forward the call that the ladder has is made, once, where the upstream was asked and leaving means anything; nothing is cut. */
 void attempt_call(struct exchange *x, enum ending why);
 /* Time left until whichever deadline is nearer; FOREVER: none, or none that is enforced. */
 span exchange_left(const struct exchange *x);

@@ -143,6 +143,47 @@ static void forward_makes_the_call_and_cuts_nothing(void **state) {
     step(1 * SECONDS);
     assert_open(u);
 }
+/* Most clients of HTTP/1 leave by a FIN: their upstream hears of it then, not when the answer finds nobody, and once. */
+static void forward_a_fin_is_told_by_call_and_its_client_answered(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { mode: forward, http1: [ call, close ], call: { method: DELETE, path: /x } }" });
+    struct sock *c, *u = asked(&c, GET());
+    client_finishes(c);
+    struct sock *side = upstream();
+    upstream_got(side, "DELETE /x HTTP/1.1\r\n");
+    upstream_sends(side, "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_open(u);
+    upstream_sends(u, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended_at("completed", "side_channel");
+    assert_logged("would_have", "client_closed");
+    assert_int_equal(count(METRIC_CALLS), 1);
+}
+static void forward_who_leaves_and_then_runs_out_of_time_is_told_of_once(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { mode: forward, http1: [ call, close ], call: { method: DELETE, path: /x } }" });
+    struct sock *c, *u = asked(&c, GET("x-request-timeout: 1s\r\n"));
+    client_finishes(c);
+    struct sock *side = upstream();
+    upstream_sends(side, "HTTP/1.1 204 No Content\r\n\r\n");
+    at(1 * SECONDS);
+    assert_answer(c, 504);
+    assert_ended("deadline");
+    assert_open(u);
+    assert_int_equal(count(METRIC_CALLS), 1);
+    upstream_sends(u, ANSWER_OK);
+}
+static void forward_what_is_ignored_is_not_told(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { mode: forward, client_gone: ignore, http1: [ call, close ], call: { method: DELETE, path: /x } }" });
+    struct sock *c, *u = asked(&c, GET());
+    client_resets(c);
+    assert_nobody_called();
+    upstream_sends(u, ANSWER_OK);
+    assert_ended("client_reset");
+    assert_not_logged("cancel_level");
+    assert_not_logged("would_cancel");
+}
 static void forward_a_deadline_is_told_by_call_and_cuts_nothing(void **state) {
     (void)state;
     stage((struct given){ .policy = "cancel: { mode: forward, http1: [ call, close ], call: { method: DELETE, path: /x } }" });
@@ -480,6 +521,9 @@ int main(void) {
         SCENE(observe_a_deadline_ends_the_request_and_leaves_the_upstream_alone),
         SCENE(in_every_mode_a_request_that_has_not_come_whole_is_cancelled),
         SCENE(forward_makes_the_call_and_cuts_nothing),
+        SCENE(forward_a_fin_is_told_by_call_and_its_client_answered),
+        SCENE(forward_who_leaves_and_then_runs_out_of_time_is_told_of_once),
+        SCENE(forward_what_is_ignored_is_not_told),
         SCENE(forward_a_deadline_is_told_by_call_and_cuts_nothing),
         SCENE(work_without_a_client_lasts_no_longer_than_max_where_no_deadline_is_enforced),
         SCENE(an_upload_that_stops_ends_in_every_mode),
