@@ -70,7 +70,8 @@ void attempt_call(struct exchange *x, enum ending why) {
     x->called = true;
     struct ladder l = cancel_ladder_in_mode(p, a->conn->session.codec, why, true);
     x->level = cancel_level_of(CANCEL_NONE, a->told.ns > 0);
-    if (has_call(&l)) call_start(x, why);
+    struct call *k = has_call(&l) ? call_start(x, why) : NULL;
+    if (k) call_beside(k, x->level);
 }
 /* What enforcing would have achieved, where less is done. */
 static void observe(struct attempt *a, enum ending why) {
@@ -83,8 +84,8 @@ static enum cancel_way tell(struct attempt *a, enum ending why, enum cancel_way 
     a->x->cancel_deferred |= s->cancels_deferred != before;
     return did;
 }
-/* The rungs in turn, until one is taken. alone: no other attempt goes on, that a call would end, too (trap T44). */
-static enum cancel_level climb(struct attempt *a, enum ending why, bool alone) {
+/* The rungs in turn, until one is taken. call: where to note the one that was fired; NULL: another attempt goes on, that it would end, too (trap T44). */
+static enum cancel_level climb(struct attempt *a, enum ending why, struct call **call) {
     const struct exchange *x = a->x;
     const struct cancel_policy *p = &x->policy->cancel;
     struct ladder l = cancel_ladder_in_mode(p, a->conn->session.codec, why, a->up.out == LEG_END);
@@ -94,7 +95,7 @@ static enum cancel_level climb(struct attempt *a, enum ending why, bool alone) {
         enum cancel_way want = cancel_way_of(l.rung[i]);
         if (l.rung[i] == RUNG_NONE) break;
         if (l.rung[i] == RUNG_CALL) { /* fired, and the next rung is taken in the same turn; what never left us needs none */
-            if (a->up.head_taken && alone && !x->called) call_start(a->x, why);
+            if (a->up.head_taken && call && !x->called) *call = call_start(a->x, why);
             continue;
         }
         enum cancel_way did = tell(a, why, want);
@@ -112,11 +113,12 @@ static void on_attempt_end(struct hook *h, const struct context *c, enum ending 
     bool lost = own == ENDING_COMPLETED, late = own == ENDING_DEADLINE && !context_is_ended(&x->context); /* per_try */
     enum ending why = late ? ENDING_TRY_TIMEOUT : lost ? ENDING_PARENT_CANCELLED : x->context.ending;
     enum cancel_level level = LEVEL_NOT_NEEDED;
+    struct call *call = NULL;
     if (upstream_leave(&a->place)) {
         level = LEVEL_WITHDRAWN;
     } else if (a->up.session && !a->draining) {
         if (why == ENDING_COMPLETED) leg_cancel(&a->up, why, 0, CANCEL_BAND);
-        else level = climb(a, why, !lost && !(late && tries_go_on(x)));
+        else level = climb(a, why, lost || (late && tries_go_on(x)) ? NULL : &call);
     } else if (a->draining && late) { /* an answer that was held back takes longer than the attempt may */
         leg_cancel(&a->up, why, 0, CANCEL_BAND);
     }
@@ -124,7 +126,8 @@ static void on_attempt_end(struct hook *h, const struct context *c, enum ending 
         metrics_cancel(&x->w->metrics, ENDING_COMPLETED, level);
     } else {
         if (level > x->level) x->level = level;
-        if (why != ENDING_COMPLETED && list_is_empty(&x->calls)) metrics_cancel(&x->w->metrics, why, level); /* else the call says it, when it is over */
+        if (call) call_beside(call, level); /* it is counted when that is over */
+        else if (why != ENDING_COMPLETED) metrics_cancel(&x->w->metrics, why, level);
     }
     if (late && !a->over) {
         struct fault f = { .why = why, .say = "the try took too long" };

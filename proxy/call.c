@@ -20,6 +20,7 @@ struct call { /* in the exchange's arena; in exchange.calls until it is over */
     unsigned tries;
     bool begun;                 /* call_start is over: whose cancel it is has been left to us to count */
     uint16_t status;            /* 0: no answer */
+    enum cancel_level beside;   /* what was achieved without it */
     struct leg leg;             /* last: the codec's tail follows */
 };
 static struct call *call_of(struct leg *g) { return CONTAINER_OF(g, struct call, leg); }
@@ -39,7 +40,7 @@ static void call_over(struct call *k, const char *say) {
                  STR_ARG(upstream_name(k->upstream)), ending_name(k->why), say, k->status);
     }
     if (!k->begun) return;
-    metrics_cancel(&w->metrics, k->why, x->level);
+    metrics_cancel(&w->metrics, k->why, told && k->beside < LEVEL_SIDE_CHANNEL ? LEVEL_SIDE_CHANNEL : k->beside);
     exchange_settle(x);
 }
 static void call_dial(struct call *k);
@@ -149,10 +150,10 @@ static struct upstream *whom(const struct exchange *x, const struct call_policy 
     }
     return x->upstream;
 }
-bool call_start(struct exchange *x, enum ending why) {
+struct call *call_start(struct exchange *x, enum ending why) {
     const struct call_policy *p = x->policy->cancel.call;
     struct worker *w = x->w;
-    if (!p || !call_is_for(p, why)) return false;
+    if (!p || !call_is_for(p, why)) return NULL;
     struct call *k = arena_zalloc(&x->arena, sizeof *k + leg_tail_max());
     char id[48];
     struct template_facts facts = { .request = x->request, .response = x->answer, .match = &x->match, .context_id = exchange_id(x, id),
@@ -163,12 +164,12 @@ bool call_start(struct exchange *x, enum ending why) {
     if (!call_build(p, &facts, authority.n ? authority : x->request->authority, &x->arena, &k->head, &k->body, &missing)) {
         log_warn("call", "no call after %s: {…%.*s} has no value", ending_name(why), STR_ARG(missing));
         metric_inc(&w->metrics, METRIC_CALL_FAILURES);
-        return false;
+        return NULL;
     }
     if (!rate_allows(w, p)) {
         log_warn("call", "no call after %s: its rate is used up", ending_name(why));
         metric_inc(&w->metrics, METRIC_CALL_FAILURES);
-        return false;
+        return NULL;
     }
     k->x = x;
     k->why = why;
@@ -179,5 +180,6 @@ bool call_start(struct exchange *x, enum ending why) {
     metric_inc(&w->metrics, METRIC_CALLS);
     call_dial(k);
     k->begun = true;
-    return list_is_linked(&k->node);
+    return list_is_linked(&k->node) ? k : NULL;
 }
+void call_beside(struct call *k, enum cancel_level level) { k->beside = level; }

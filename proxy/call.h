@@ -6,7 +6,10 @@
 #define CURFEW_PROXY_CALL_H
 #include "proxy/exchange.h"
 
-/* Makes the call that the exchange's policy names. False: it is not made, and the log says why (a template's name without a value, the rate
- * is used up). */
-bool call_start(struct exchange *x, enum ending why);
+struct call; /* in the exchange's arena */
+/* Makes the call that the exchange's policy names. NULL: it is not made, and the log says why (a template's name without a value, the rate
+ * is used up), or is over already. */
+struct call *call_start(struct exchange *x, enum ending why);
+/* In the same turn: what the next rung achieved. When the call is over, the stronger of the two is what that cancel counts as. */
+void call_beside(struct call *k, enum cancel_level level);
 #endif

@@ -257,6 +257,25 @@ static void two_whole_answers_in_one_read_are_one_answer(void **state) {
     assert_ended("completed");
     h2_free(c), h2_free(u);
 }
+/* The call that tells of the first attempt says nothing of what came after it. */
+static void each_cancel_is_counted_by_its_own_ending_and_level(void **state) {
+    (void)state;
+    stage_endpoints("", "deadline: { per_try: 100ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
+                        "cancel: { http1: [ call, close ], call: { path: /cancel } }");
+    struct sock *c = asks(GET());
+    upstream();
+    world.connects[0] = world.connects[1] = SLOWLY;
+    at(101 * MS);
+    struct sock *call = upstream(), *v = upstream();
+    client_resets(c);
+    accepts(v), assert_silent(v);
+    assert_nothing_ended(); /* the call is not over */
+    assert_int_equal(cancels(ENDING_CLIENT_RESET, LEVEL_WITHDRAWN), 1);
+    accepts(call);
+    upstream_sends(call, ANSWER_OK);
+    assert_int_equal(cancels(ENDING_TRY_TIMEOUT, LEVEL_SIDE_CHANNEL), 1);
+    assert_ended_at("client_reset", "withdrawn");
+}
 /* client_gone: ignore, for what was sent already: by whichever attempt. */
 static void work_that_a_hedge_has_begun_goes_on_without_its_client(void **state) {
     (void)state;
@@ -332,6 +351,7 @@ int main(void) {
         SCENE(the_deadline_and_a_hedge_in_one_turn_start_nothing),
         SCENE(the_client_leaves_as_the_winner_answers),
         SCENE(two_whole_answers_in_one_read_are_one_answer),
+        SCENE(each_cancel_is_counted_by_its_own_ending_and_level),
         SCENE(work_that_a_hedge_has_begun_goes_on_without_its_client),
         SCENE(a_stream_does_not_wait_longer_than_it_may_be_silent),
         SCENE(a_back_off_is_no_silence_of_the_upstream),
