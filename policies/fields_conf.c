@@ -116,7 +116,15 @@ static const struct conf_field fields_fields[] = {
     { 0 }
 };
 #undef OF
-const struct conf_table fields_table = { .name = "context", .size = sizeof(struct fields_policy), .fields = fields_fields,
+static void check_context(struct conf *c, const struct conf_node *n, void *at) {
+    const struct fields_policy *p = at;
+    int64_t required = 0;
+    for (size_t i = 0; i < p->fields.n; i++) required += CONF_AT(p->fields, const struct context_field, i)->required == REQUIRE_REJECT;
+    if (n && required > p->max_fields)
+        conf_error(c, conf_pos_of(n, "max_fields"), NULL, "%lld fields are required, and max_fields is %lld: every request would be refused",
+                   (long long)required, (long long)p->max_fields);
+}
+const struct conf_table fields_table = { .name = "context", .size = sizeof(struct fields_policy), .fields = fields_fields, .check = check_context,
     .help = "Which context fields travel with a request, and which it must have. traceparent, tracestate and baggage have limits of their own." };
 
 /* ---- listeners ------------------------------------------------------------------------------------------------------------------------------ */

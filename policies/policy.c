@@ -127,6 +127,19 @@ static void drop_repeats(struct conf *c, size_t first, size_t from) {
     c->ndiags = to;
 }
 
+/* A header that is known as a deadline is taken out and written anew, whatever the fields say. */
+static void check_no_deadline(struct conf *c, const struct fields_policy *p, const struct dialect_set *dialects) {
+    for (size_t i = 0; i < p->fields.n; i++) {
+        const struct context_field *row = CONF_AT(p->fields, const struct context_field, i);
+        for (size_t f = 0; deadline_family_name(f); f++) {
+            struct field wire = { .name = row->wire[f], .hash = row->hash[f] };
+            if (!wire.name.n || !dialect_of_field(dialects, &wire)) continue;
+            const struct conf_node *at = row->names[f].at ? row->names[f].at : p->fields.names[i].at;
+            conf_error(c, at->pos, "deadline.read and deadline.write say what becomes of it", "%.*s is a deadline, and no context field", STR_ARG(wire.name));
+            break;
+        }
+    }
+}
 static struct policy *load_one(struct conf *c, const struct conf_node *n, const struct dialect_set *dialects, const struct conf_map *listeners,
                                struct context_schemas *schemas) {
     struct policy *p = ARENA_NEW(&c->arena, struct policy);
@@ -136,6 +149,7 @@ static struct policy *load_one(struct conf *c, const struct conf_node *n, const 
     deadline_resolve(c, &p->deadline, dialects);
     p->context.schema_version = schema_version;
     fields_resolve(c, &p->context, listeners);
+    check_no_deadline(c, &p->context, dialects);
     return p;
 }
 
