@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #define OUT_IOV 128u          /* pieces of one write */
+#define OUT_SHORT 512u        /* bytes of a body that are copied behind the framing before them */
 #define OUT_LIMIT (256u << 10) /* soft, bytes of one write: what a slow peer can make us keep, at most */
 
 struct leg;
@@ -30,5 +31,5 @@ static inline size_t out_room(const struct out *o) {
 void out_copy(struct out *o, const void *p, size_t n);             /* framing: copied; always succeeds; adjoining copies are one piece */
 uint8_t *out_reserve(struct out *o, size_t n);                     /* framing written in place: n bytes at most; out_commit says how many */
 void out_commit(struct out *o, size_t n);
-void out_ref(struct out *o, struct leg *g, struct str v);          /* body: by reference, until the write; call only where out_room > 0 */
+void out_ref(struct out *o, struct leg *g, struct str v);          /* body: by reference, until the write, unless it is short; call only where out_room > 0 */
 #endif

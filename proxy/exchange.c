@@ -50,6 +50,7 @@ void exchange_free(struct exchange *x) {
     bridge_free(x->bridge);
     list_del(&x->after_feed);
     w->nexchanges--;
+    w->completed++;
     struct arena a = x->arena; /* x itself is in it */
     arena_clear(&a);
 }

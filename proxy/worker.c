@@ -127,7 +127,7 @@ void worker_init(struct worker *w, const struct os *os, struct config *config, u
     w->chance = os->seed ? os->seed() : 0;
     w->timer_at = INSTANT_NEVER;
     w->timer_fd = w->mail_fd = -1;
-    for (size_t i = 0; config && i < config->listeners.n; i++) w->beat = span_max(w->beat, config_listener(config, i)->beat);
+    for (size_t i = 0; config && i < config->listeners.n; i++) w->tempo.conf = span_max(w->tempo.conf, config_listener(config, i)->beat);
     wheel_init(&w->wheel, w->now);
     contexts_init(&w->contexts, &w->wheel, (uint16_t)index);
     arena_pool_init(&w->arenas, ARENAS_KEPT);
@@ -202,6 +202,15 @@ static void nap(struct worker *w) {
     struct timespec t = { at.ns / NS_PER_S, at.ns % NS_PER_S };
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
+static void judge_beat(struct worker *w) {
+    struct beat *b = &w->tempo;
+    if (!beat_turned(b, w->now, w->nexchanges)) return;
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    beat_judge(b, w->now, span_ns(t.tv_sec * NS_PER_S + t.tv_nsec), w->completed);
+    w->beat = b->on ? b->conf : span_ns(0); /* who waits as it ends is served in the next turn */
+    metric_set(&w->metrics, METRIC_BEATING, b->on);
+}
 void worker_run(struct worker *w) {
     bool more = worker_turn(w); /* what was set up before the loop began */
     prctl(PR_SET_TIMERSLACK, 1UL); /* a nap of 50 µs is one, and not two */
@@ -211,6 +220,7 @@ void worker_run(struct worker *w) {
         event_base_loop(w->base, EVLOOP_ONCE | (more || beating ? EVLOOP_NONBLOCK : 0));
         metric_inc(&w->metrics, METRIC_TURNS);
         more = worker_turn(w);
+        judge_beat(w);
         if (!more && !w->worked) nap(w);
     }
     atomic_store(&w->returned, true);

@@ -9,6 +9,7 @@
 #include "core/random.h"
 #include "policies/latency.h"
 #include "proxy/access_log.h"
+#include "proxy/beat.h"
 #include "proxy/body.h"
 #include "proxy/config.h"
 #include "proxy/conn.h"
@@ -47,7 +48,9 @@ struct worker {
     uint8_t *scratch;                /* owned: SCRATCH_BYTES, what recv fills */
     struct list ready, touched, reap; /* of conn */
     struct list beating;             /* of conn: wait for the beat; when it is over for the first of them, all are served, so that they fall into step */
-    span beat;                       /* 0: none waits */
+    struct beat tempo;
+    span beat;                       /* now; 0: none waits */
+    uint64_t completed;              /* exchanges that were freed, ever */
     uint64_t bulk;                   /* the last turn that read much from one connection: what it moved waits for no beat */
     bool worked;                     /* this turn served a connection */
     struct list borrowers;           /* bodies with bytes in scratch, or in the input that is being fed */

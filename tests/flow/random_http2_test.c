@@ -132,7 +132,7 @@ static void play(void) {
                                             "retry: { retries: 3, when: [ 413, refused_stream, upstream_reset ], methods: [ GET, POST ], hedge: { after: 10ms, max: 2 }, buffer: 4KiB }" };
     static char keys[128];
     snprintf(keys, sizeof keys, "protocol: http2, %s", PICK(upstream_keys));
-    static const char *const beats[] = { "0s", "100us", "100us", "5ms" };
+    static const char *const beats[] = { "0s", "100us", "100us", "1ms" };
     nclients = chance(2) ? 1 : PEERS;
     stage((struct given){ .upstream = keys, .beat = PICK(beats), .policy = chance(2) ? policy_of_attempts() : PICK(policies),
                           .listener = chance(2) ? "timeouts: { body: 1s, write: 1s, idle: 2s }" : "", .shutdown = "2s" });

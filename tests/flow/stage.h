@@ -338,6 +338,7 @@ static inline void stage(struct given g) {
     log_level = LOG_ERROR;
     worker_init(w, &os_stage, c, 0, 1);
     w->log = access_log_new_fd(world.log);
+    w->beat = w->tempo.conf; /* the stage's time stands still while a turn lasts: no judgement of how busy it is */
     w->upstreams = mem_zalloc((c->upstreams.n + 1) * sizeof *w->upstreams);
     for (size_t i = 0; i < c->upstreams.n; i++) {
         w->upstreams[w->nupstreams++] = upstream_new(w, config_upstream(c, i), c->upstreams.names[i].name, &exchange_up_events);

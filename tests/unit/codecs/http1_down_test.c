@@ -59,7 +59,7 @@ static void head_and_body_leave_in_one_write(void **state) {
     answer_with(r, 0, (struct answer){ 200, BODY_LENGTH, 5, "hello", false, NULL });
     assert_sent(r, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
     assert_true(r->legs[0]->closed && !r->legs[0]->faulted);
-    assert_int_equal(r->out.niov, 3); /* the head, and the two pieces of the body by reference */
+    assert_int_equal(r->out.niov, 1);
     rig_free(r);
 }
 

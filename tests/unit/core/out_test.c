@@ -49,16 +49,43 @@ static void adjoining_copies_are_one_piece(void **state) {
     assert_int_equal(o.nrefs, 0);
 }
 
-static void a_body_is_referred_to_and_never_copied(void **state) {
+static char long_body[OUT_SHORT + 1];
+static struct str long_one(void) {
+    memset(long_body, 'b', sizeof long_body);
+    return (struct str){ long_body, sizeof long_body };
+}
+static void a_long_body_is_referred_to_and_not_copied(void **state) {
     (void)state;
-    const char *body = "the body";
-    copy("5\r\n");
-    ref(&legs[0], body);
+    copy("201\r\n");
+    out_ref(&o, &legs[0], long_one());
     copy("\r\n");
     assert_int_equal(o.niov, 3);
-    assert_ptr_equal(o.iov[1].iov_base, body);
-    assert_int_equal(o.block_len, 5);
-    assert_true(str_eq(wire(), STR("5\r\nthe body\r\n")));
+    assert_ptr_equal(o.iov[1].iov_base, long_body);
+    assert_int_equal(o.block_len, 7);
+    assert_int_equal(wire().n, 5 + sizeof long_body + 2);
+}
+static void a_short_body_is_copied_behind_its_framing_and_its_leg_is_told_all_the_same(void **state) {
+    (void)state;
+    copy("5\r\n");
+    ref(&legs[0], "hello");
+    copy("\r\n");
+    assert_int_equal(o.niov, 1);
+    assert_int_equal(o.nrefs, 1);
+    assert_int_equal(o.refs[0].n, 5);
+    assert_true(str_eq(wire(), STR("5\r\nhello\r\n")));
+    out_begin(&o, OUT_LIMIT);
+    ref(&legs[0], "hello"); /* with no framing before it there is nothing to join */
+    assert_int_equal(o.niov, 1);
+    assert_int_equal(o.block_len, 0);
+}
+static void short_bodies_outgrow_the_block(void **state) {
+    (void)state;
+    size_t n = 0;
+    copy("head");
+    for (int i = 0; i < 100; i++, n += OUT_SHORT) out_ref(&o, &legs[0], str_first(long_one(), OUT_SHORT));
+    assert_int_equal(o.niov, 1);
+    assert_int_equal(o.refs[0].n, n);
+    assert_int_equal(wire().n, 4 + n);
 }
 
 static void a_leg_is_told_once_for_what_follows_itself(void **state) {
@@ -147,11 +174,11 @@ static void room_ends_by_pieces_before_the_list_is_full(void **state) {
     int i = 0;
     while (out_room(&o) > 0) {
         copy("f");
-        out_ref(&o, &legs[i++], STR("b"));
+        out_ref(&o, &legs[i++], long_one());
     }
     assert_true(o.niov <= OUT_IOV);
     assert_in_range(i, 60, 64);
-    assert_int_equal(wire().n, (size_t)i * 2);
+    assert_int_equal(wire().n, (size_t)i * (1 + OUT_SHORT + 1));
 }
 
 /* Framing must always find a place: a GOAWAY behind a full list of bodies. */
@@ -209,7 +236,9 @@ int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(adjoining_copies_are_one_piece),
-        T(a_body_is_referred_to_and_never_copied),
+        T(a_long_body_is_referred_to_and_not_copied),
+        T(a_short_body_is_copied_behind_its_framing_and_its_leg_is_told_all_the_same),
+        T(short_bodies_outgrow_the_block),
         T(a_leg_is_told_once_for_what_follows_itself),
         T(nothing_makes_no_piece),
         T(what_is_written_in_place_joins_the_copies),

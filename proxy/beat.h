@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// When there is a beat. It spares segments and wake-ups for as many microseconds of waiting, so it is worth it where the processor is what is scarce and
+// much is under way, and only there: a worker that has time to spare serves everybody at once.
+#ifndef CURFEW_PROXY_BEAT_H
+#define CURFEW_PROXY_BEAT_H
+#include "core/instant.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#define BEAT_WINDOW span_ms(10) /* looked at once in so long */
+#define BEAT_BEGINS 75          /* percent of it that the thread ran, from which on there is a beat */
+#define BEAT_ENDS 35            /* ... and below which there is none: what the beat spares must not end it */
+#define BEAT_SHARE 8            /* a request lasts so many beats, at least, or they would be most of what it lasts */
+
+struct beat { /* a worker's */
+    span conf;     /* as configured; 0: never */
+    bool on;
+    instant since; /* the window's beginning */
+    size_t most;   /* requests under way in it, at the end of a turn */
+    span ran;      /* the thread's processor time, and requests completed, both as of then and ever */
+    uint64_t done;
+};
+/* The end of a turn, with so many requests under way. True: the window is over, and it is time to judge. */
+static inline bool beat_turned(struct beat *b, instant now, size_t live) {
+    if (live > b->most) b->most = live;
+    return b->conf.ns > 0 && !instant_before(now, instant_add(b->since, BEAT_WINDOW));
+}
+/* Says `on` for what comes, from processor time and completed requests as of now. Only where beat_turned said so. */
+void beat_judge(struct beat *b, instant now, span ran, uint64_t done);
+#endif
