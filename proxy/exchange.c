@@ -9,9 +9,6 @@ static void exchange_run(struct exchange *x);
 /* ---- life ----------------------------------------------------------------------------------------------------------------------------- */
 static struct exchange *exchange_of(struct leg *g) { return CONTAINER_OF(g, struct exchange, leg); }
 static void on_ended(struct hook *h, const struct context *c, enum ending why);
-static void on_to_head(struct timer *t, instant now);
-static void on_idle(struct timer *t, instant now);
-static void on_observed(struct timer *t, instant now);
 
 static struct leg *on_open(struct session *s) {
     struct conn *c = conn_of(s);
@@ -23,12 +20,10 @@ static struct leg *on_open(struct session *s) {
     x->w = w;
     x->conn = c;
     x->listener = listener_of(c);
-    x->begun = x->moved = w->now;
+    x->begun = w->now;
     x->policy = &w->config->policies.v[0];
     x->outcome.grpc = -1;
-    x->to_head.fire = on_to_head;
-    x->idle.fire = on_idle;
-    x->observed.fire = on_observed;
+    exchange_time_init(x);
     list_init(&x->attempts);
     list_init(&x->calls);
     body_init(&x->up, &w->chunks);
@@ -53,87 +48,6 @@ void exchange_free(struct exchange *x) {
     w->completed++;
     struct arena a = x->arena; /* x itself is in it */
     arena_clear(&a);
-}
-
-/* ---- time ----------------------------------------------------------------------------------------------------------------------------------- */
-span exchange_to_head(const struct exchange *x) {
-    if (x->answered != ANSWERED_NOT) return SPAN_FOREVER;
-    return x->to_head_due.ns ? instant_until(x->w->now, x->to_head_due) : x->to_head_left;
-}
-span exchange_left(const struct exchange *x) { return x->verdict.enforce ? exchange_left_by_clock(x) : SPAN_FOREVER; }
-span exchange_left_by_clock(const struct exchange *x) {
-    return span_min(instant_until(x->w->now, x->verdict.total), exchange_to_head(x));
-}
-static void on_to_head(struct timer *t, instant now) {
-    (void)now;
-    struct exchange *x = CONTAINER_OF(t, struct exchange, to_head);
-    x->to_head_left = span_ns(0);
-    if (x->verdict.enforce) context_end(&x->context, ENDING_DEADLINE, 0);
-    else exchange_would(x, ENDING_DEADLINE);
-}
-static void on_observed(struct timer *t, instant now) {
-    (void)now;
-    exchange_would(CONTAINER_OF(t, struct exchange, observed), ENDING_DEADLINE);
-}
-/* The default deadline is paused while the request's body still arrives (semantics 2.4). What follows the head of who asks for a tunnel is none. */
-static void to_head_run(struct exchange *x) {
-    if (span_is_forever(x->to_head_left) || x->answered != ANSWERED_NOT || (!x->up.complete && str_is_empty(x->request->protocol))) return;
-    x->to_head_due = instant_add(x->w->now, x->to_head_left);
-    wheel_arm(&x->w->wheel, &x->to_head, x->to_head_due);
-}
-/* The timer looks at least as often as the shortest limit: whom the exchange waits for may have changed meanwhile. */
-static span shortest_patience(const struct exchange *x) {
-    const struct listener_conf *l = x->listener->conf;
-    return span_min(x->verdict.idle, span_min(l->timeouts.body, l->timeouts.write));
-}
-static void idle_run(struct exchange *x) {
-    x->moved = x->w->now;
-    if (!timer_is_armed(&x->idle)) wheel_arm(&x->w->wheel, &x->idle, instant_add(x->moved, shortest_patience(x)));
-}
-/* A byte of a body moved. */
-void exchange_moved(struct exchange *x) { x->moved = x->w->now; }
-/* Whom the exchange waits for, and how long that may last. */
-struct patience { span limit; enum ending why; const char *say; };
-static struct patience patience_of(const struct exchange *x) {
-    const struct listener_conf *l = x->listener->conf;
-    const struct attempt *a = x->attempt;
-    if (!x->discard && (body_waiting(&x->down, x->down_offset) > 0 || x->answered == ANSWERED_WHOLE)) { /* its end may need a window, too */
-        return (struct patience){ l->timeouts.write, ENDING_CLIENT_STALLED, "the client took no bytes of the answer" };
-    }
-    if (!x->up.complete && x->answered != ANSWERED_WHOLE && body_waiting(&x->up, a ? a->offset : x->up.start) == 0 &&
-        x->request->body != BODY_TUNNEL && !str_eq(x->request->protocol, STR("websocket"))) {
-        return (struct patience){ l->timeouts.body, ENDING_CLIENT_TIMEOUT, "the request's body did not arrive in time" };
-    }
-    bool upload = a && a->conn && body_waiting(&x->up, a->offset) > 0;
-    bool waits = !x->waiting && (x->answered == ANSWERED_HEAD || upload || span_is_forever(x->to_head_left)); /* a back-off has a bound of its own */
-    return (struct patience){ waits ? x->verdict.idle : SPAN_FOREVER, ENDING_UPSTREAM_IDLE, "no byte of a body moved in time" };
-}
-/* What a connection still has to write moves without the exchange: a slow peer is not a stalled one (trap T6). */
-static instant later_move(instant moved, const struct conn *c) {
-    return c && !buffer_is_empty(&c->backlog) && instant_before(moved, c->moved) ? c->moved : moved;
-}
-static void on_idle(struct timer *t, instant now) {
-    struct exchange *x = CONTAINER_OF(t, struct exchange, idle);
-    if (context_is_ended(&x->context)) { /* its afterlife: what was to be delivered, or discarded */
-        leg_cancel(&x->leg, x->context.ending, x->context.wire, CANCEL_BAND);
-        return;
-    }
-    if (x->answered == ANSWERED_WHOLE && body_waiting(&x->down, x->down_offset) == 0) { /* the rest of an upload that nobody wants */
-        if (!x->up.complete) leg_cancel(&x->leg, ENDING_COMPLETED, 0, CANCEL_DRAIN);
-        if (x->discard || x->leg.out == LEG_END) return;
-    }
-    struct patience p = patience_of(x);
-    instant due = instant_add(later_move(later_move(x->moved, x->conn), x->attempt ? x->attempt->conn : NULL), p.limit);
-    if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce && !instant_before(now, due)) {
-        exchange_would(x, p.why);
-        due = INSTANT_NEVER;
-    }
-    if (instant_before(now, due)) {
-        wheel_arm(&x->w->wheel, t, instant_min(due, instant_add(now, shortest_patience(x))));
-        return;
-    }
-    struct fault f = { .why = p.why, .say = p.say };
-    exchange_fail(x, &f);
 }
 
 /* ---- answers of our own ------------------------------------------------------------------------------------------------------------------ */
@@ -326,7 +240,7 @@ static void on_end(struct leg *g, const struct head *trailers) {
     x->up.trailers = x->bridge ? NULL : exchange_context_trailers(x, trailers);
     exchange_moved(x);
     if (context_is_ended(&x->context)) return;
-    to_head_run(x);
+    exchange_run_to_head(x);
     attempt_ready(x);
 }
 static void on_half_close(struct leg *g) {
@@ -407,7 +321,7 @@ static void begin_answer(struct exchange *x, struct head *down) {
     if (!x->discard) x->status = down->status;
     if (down->body != BODY_TUNNEL) refuse_tunnel(x);
     if (x->discard) {
-        if (down->body != BODY_NONE) idle_run(x); /* nobody listens, but a silence ends it all the same */
+        if (down->body != BODY_NONE) exchange_run_idle(x); /* nobody listens, but a silence ends it all the same */
         return;
     }
     if (!head_find(down, TOKEN_DATE)) { /* RFC 9110 6.6.1 */
@@ -417,7 +331,7 @@ static void begin_answer(struct exchange *x, struct head *down) {
     route_edit_headers(&x->match.route->headers.answer, down);
     rpc_follow_begin(&x->follow, x->rpc, &x->arena, down);
     leg_send_head(&x->leg, down);
-    if (x->answer->body != BODY_NONE && !str_eq(x->request->method, STR("HEAD"))) idle_run(x);
+    if (x->answer->body != BODY_NONE && !str_eq(x->request->method, STR("HEAD"))) exchange_run_idle(x);
 }
 void exchange_answer_head(struct exchange *x, const struct head *h) {
     if (h->interim) {
@@ -478,10 +392,10 @@ static void limit(struct exchange *x) {
     if (v->malformed) metric_add(m, METRIC_DEADLINES_MALFORMED, v->malformed);
     if (v->dropped_untrusted) metric_add(m, METRIC_DEADLINES_UNTRUSTED, v->dropped_untrusted);
     x->to_head_left = v->to_head;
-    to_head_run(x);
+    exchange_run_to_head(x);
     if (v->enforce && !instant_is_never(v->fire)) context_limit(&x->context, v->fire, v->source ? v->source->index : 0);
     else if (!instant_is_never(v->fire)) wheel_arm(&x->w->wheel, &x->observed, v->fire);
-    if (!x->up.complete || (!span_is_forever(v->idle) && span_is_forever(v->to_head))) idle_run(x); /* timeouts.body is the listener's, in every mode */
+    if (!x->up.complete || (!span_is_forever(v->idle) && span_is_forever(v->to_head))) exchange_run_idle(x); /* timeouts.body is the listener's, in every mode */
 }
 /* By weight, along a low-discrepancy sequence (golden ratio): shares hold over any stretch, and no randomness needs explaining. */
 static struct upstream *choose_upstream(struct exchange *x, const struct route *r) {

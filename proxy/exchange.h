@@ -158,20 +158,26 @@ void attempt_ready(struct exchange *x);
 void attempt_credit(struct exchange *x, size_t n);
 /* The client left: in mode forward the call that the ladder has is made, once, where the upstream was asked and leaving means anything; nothing is cut. */
 void attempt_call(struct exchange *x, enum ending why);
-/* Time left until whichever deadline is nearer; FOREVER: none, or none that is enforced. */
-span exchange_left(const struct exchange *x);
-/* ... in any mode: what enforcing would have had left. */
-span exchange_left_by_clock(const struct exchange *x);
-/* A byte of a body moved, either way. */
-void exchange_moved(struct exchange *x);
-/* ... of the default deadline alone; FOREVER: there is none, or the head has come. */
-span exchange_to_head(const struct exchange *x);
 /* Ends it with a fault's cause, keeping its sentence and status for the answer. */
 void exchange_fail(struct exchange *x, const struct fault *f);
 /* From an attempt: a head, bytes, the end of the answer. */
 void exchange_answer_head(struct exchange *x, const struct head *h);
 void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied);
 void exchange_answer_end(struct exchange *x, const struct head *trailers);
+/* ---- exchange_time.c: its clocks --------------------------------------------------------------------------------------------------------------- */
+void exchange_time_init(struct exchange *x);
+/* Time left until whichever deadline is nearer; FOREVER: none, or none that is enforced. */
+span exchange_left(const struct exchange *x);
+/* ... in any mode: what enforcing would have had left. */
+span exchange_left_by_clock(const struct exchange *x);
+/* ... of the default deadline alone; FOREVER: there is none, or the head has come. */
+span exchange_to_head(const struct exchange *x);
+/* The default deadline runs from here on, unless the request's body still arrives (semantics 2.4): then call it again when that is complete. */
+void exchange_run_to_head(struct exchange *x);
+/* From here on somebody is waited for. */
+void exchange_run_idle(struct exchange *x);
+/* A byte of a body moved, either way. */
+void exchange_moved(struct exchange *x);
 /* ---- exchange_modes.c: what modes and max_reject make of it ------------------------------------------------------------------------------- */
 /* The verdict on its deadline. */
 void exchange_judge(struct exchange *x);

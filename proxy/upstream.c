@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Endpoints, connections and the queue of an upstream: see upstream.h.
 #include "proxy/upstream.h"
+#include "proxy/places.h"
 #include "proxy/resolver.h"
 #include "proxy/tls.h"
 #include "proxy/worker.h"
@@ -28,7 +29,6 @@ struct endpoint { /* freed when it is out of the list and its last connection is
     uint64_t used;               /* when it was last given a request, or a connection was opened to it, in upstream.uses */
     char text[INET6_ADDRSTRLEN + 16];
 };
-struct heap { struct place **v; size_t n, cap; };
 struct watch { struct upstream *u; const struct address *conf; struct resolver_watch *handle; bool failed; };
 struct upstream {
     struct worker *w;
@@ -44,8 +44,7 @@ struct upstream {
     size_t borrowed;             /* attempts beyond their requests' first: under way, or in their back-off */
     size_t max_connections, max_requests, max_pending;
     uint64_t made_room;          /* the last turn in which a connection was closed for another */
-    struct heap waiting;
-    uint64_t order;
+    struct places waiting;
     struct watch *watches;
     size_t nwatches;
     struct conn_times times;
@@ -55,57 +54,13 @@ struct upstream {
 /* This worker's part of a configured total. */
 static size_t share(const struct upstream *u, int64_t total) { return (size_t)config_share(total, u->w->count, u->w->index); }
 
-/* ---- the queue: a heap by (deadline, order) ------------------------------------------------------------------------------------------- */
-static bool place_before(const struct place *a, const struct place *b) {
-    return a->deadline.ns != b->deadline.ns ? a->deadline.ns < b->deadline.ns : a->order < b->order;
-}
-static void heap_put(struct heap *h, size_t i, struct place *p) {
-    h->v[i] = p;
-    p->slot = i + 1;
-}
-static void heap_up(struct heap *h, size_t i, struct place *p) {
-    while (i > 0 && place_before(p, h->v[(i - 1) / 2])) {
-        heap_put(h, i, h->v[(i - 1) / 2]);
-        i = (i - 1) / 2;
-    }
-    heap_put(h, i, p);
-}
-static void heap_down(struct heap *h, size_t i, struct place *p) {
-    for (;;) {
-        size_t k = 2 * i + 1;
-        if (k >= h->n) break;
-        if (k + 1 < h->n && place_before(h->v[k + 1], h->v[k])) k++;
-        if (!place_before(h->v[k], p)) break;
-        heap_put(h, i, h->v[k]);
-        i = k;
-    }
-    heap_put(h, i, p);
-}
-static void heap_add(struct heap *h, struct place *p) {
-    if (h->n == h->cap) {
-        h->cap = h->cap ? 2 * h->cap : 64;
-        h->v = mem_realloc(h->v, h->cap * sizeof *h->v);
-    }
-    h->n++;
-    heap_up(h, h->n - 1, p);
-}
-static void heap_remove(struct heap *h, struct place *p) {
-    size_t i = p->slot - 1;
-    assert(h->v[i] == p);
-    p->slot = 0;
-    struct place *last = h->v[--h->n];
-    if (last == p) return;
-    if (i > 0 && place_before(last, h->v[(i - 1) / 2])) heap_up(h, i, last);
-    else heap_down(h, i, last);
-}
-
+/* ---- the queue -------------------------------------------------------------------------------------------------------------------------- */
 static void queue_add(struct upstream *u, struct place *p) {
-    p->order = u->order++;
-    heap_add(&u->waiting, p);
+    places_add(&u->waiting, p);
     metric_inc(&u->w->metrics, METRIC_QUEUED);
 }
 static void queue_remove(struct place *p) {
-    heap_remove(&p->u->waiting, p);
+    places_remove(&p->u->waiting, p);
     metric_dec(&p->u->w->metrics, METRIC_QUEUED);
 }
 
@@ -502,7 +457,7 @@ void upstream_free(struct upstream *u) {
     while (!list_is_empty(&u->endpoints)) endpoint_remove(LIST_OF(u->endpoints.next, struct endpoint, node));
     tls_client_unref(u->tls);
     free(u->watches);
-    free(u->waiting.v);
+    places_free(&u->waiting);
     free(u);
 }
 struct conn *upstream_dial(struct upstream *u, const struct codec_events *ev, const struct conn_owner *owner, void *data) {
