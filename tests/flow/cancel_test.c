@@ -424,6 +424,21 @@ static void keep_alive_and_idle_timeouts_bound_the_pool(void **state) {
     assert_ended("completed");
 }
 
+static void an_upstream_that_ends_in_the_turn_of_the_cancel_needs_none(void **state) {
+    (void)state;
+    stage((struct given){ 0 });
+    struct sock *c = client();
+    client_sends(c, GET());
+    struct sock *u = upstream();
+    queues_rst(c);
+    queues_fin(u);
+    turn();
+    assert_true(u->closed);
+    assert_ended("client_reset");
+    assert_logged("detail", "\"the upstream had ended it by itself\"");
+    assert_not_logged("cancel_level");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         SCENE(after_a_cancel_the_next_request_has_a_connection_of_its_own),
@@ -455,6 +470,7 @@ int main(void) {
         SCENE(bytes_on_an_idle_connection_are_nobodys_answer),
         SCENE(an_answer_that_is_followed_by_more_is_the_last_of_its_connection),
         SCENE(keep_alive_and_idle_timeouts_bound_the_pool),
+        SCENE(an_upstream_that_ends_in_the_turn_of_the_cancel_needs_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
