@@ -88,22 +88,16 @@ void out_copy(struct out *o, const void *p, size_t n) {
     out_commit(o, n);
 }
 
-/* What is short is cheaper copied than written as a piece of its own. */
-static void put_body(struct out *o, struct str v) {
-    if (v.n <= OUT_SHORT && ends_in_copy(o)) {
-        memcpy(room(o, v.n), v.p, v.n);
-        o->iov[o->niov - 1].iov_len += v.n;
-        o->block_len += v.n;
-    } else {
-        assert(o->niov < OUT_IOV);
-        o->iov[o->niov++] = (struct iovec){ (void *)v.p, v.n };
-    }
+static void put_piece(struct out *o, struct str v) {
+    assert(o->niov < OUT_IOV);
+    o->iov[o->niov++] = (struct iovec){ (void *)v.p, v.n };
+    o->bytes += v.n;
 }
 
 void out_ref(struct out *o, struct leg *g, struct str v) {
     if (v.n == 0) return;
-    put_body(o, v);
-    o->bytes += v.n;
+    if (v.n <= OUT_SHORT && ends_in_copy(o)) out_copy(o, v.p, v.n); /* cheaper than a piece of its own */
+    else put_piece(o, v);
     if (o->nrefs && o->refs[o->nrefs - 1].leg == g) {
         o->refs[o->nrefs - 1].n += v.n;
         return;

@@ -50,8 +50,11 @@ static const struct conf_word newer_words[] = {
     { 0 }
 };
 
-static const char *const words_of_types[] = { "string", "integer", "boolean", "uuid", "token" };
-const char *field_type_name(enum field_type t) { return words_of_types[t]; }
+const char *field_type_name(enum field_type t) {
+    const struct conf_word *w = types;
+    while (w->value != t) w++;
+    return w->word;
+}
 
 static void check_field(struct conf *c, const struct conf_node *n, void *at) {
     const struct context_field *row = at;

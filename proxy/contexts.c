@@ -164,11 +164,12 @@ static void cancel(struct worker *w, void *arg) {
     p->found = c && !c->parent && context_end(c, ENDING_OPERATOR_CANCELLED, 0); /* an attempt's is none that a log names */
     post(p->of->asker, on_back, p);
 }
+static void say_none(struct service_call *c) { service_answer(c, 404, STR("text/plain"), STR("no such context is under way\n")); }
 static void answer_cancel(struct question *q) {
     const struct part *p = &q->parts[0];
     if (!p->back) service_answer(q->call, 504, STR("text/plain"), STR("the worker did not answer in time\n"));
     else if (p->found) service_answer(q->call, 200, STR("text/plain"), STR("operator_cancelled\n"));
-    else service_answer(q->call, 404, STR("text/plain"), STR("no such context is under way\n"));
+    else say_none(q->call);
 }
 /* "0-1a-2", as exchange_id writes it. */
 static bool parse_id(struct str s, struct context_id *id) {
@@ -191,7 +192,7 @@ static bool parse_id(struct str s, struct context_id *id) {
 void contexts_cancel(struct service_call *c, struct worker *workers, size_t n, struct str id) {
     struct context_id at;
     if (!parse_id(id, &at) || at.worker >= n) {
-        service_answer(c, 404, STR("text/plain"), STR("no such context is under way\n"));
+        say_none(c);
         return;
     }
     struct question *q = question_new(c, 1, answer_cancel);
