@@ -323,14 +323,17 @@ def test_a_retry_sends_the_message_again():
 
 
 def test_what_is_not_connect_stays_as_it_is():
-    """On a route that translates, JSON without the version header is plain HTTP, and gRPC is gRPC."""
+    """On a route that translates, JSON without the version header is plain HTTP, as is a GET of another version, and gRPC is gRPC."""
     with Upstream(h2.serve(echoes)) as up, Gateway(up, upstream={"protocol": "http2"}, routes=[{"match": {"path": "/*"}, "upstream": "be", "translate": "grpc"}]) as g:
         answer = g.ask(post(PATH, b"{}", JSON))
         expect((answer.status, answer.body, answer.get("content-type")), (200, b"{}", "application/json"))
         expect(up.requests[0].body, b"{}")
+        target = PATH + "?encoding=json&message=abc&connect=v2"
+        expect(g.ask(get(target, "Content-Type: text/plain")).status, 200)
+        expect((up.requests[1].method, up.requests[1].target, up.requests[1].body), ("GET", target, b""))
         s = h2.Client(g).rpc(PATH, body=b"abc")
         expect((s.whole().trailer("grpc-status"), s.body), ("0", frame(b"abc")))
-        expect([l["rpc"] for l in g.log(2)], ["http", "grpc"])
+        expect([l["rpc"] for l in g.log(3)], ["http", "http", "grpc"])
 
 
 def test_passed_on_untranslated():
