@@ -3,7 +3,7 @@
 # make demo       installs what is missing, builds, and shows the gateway at work
 # make test       installs what is missing, and runs all tests that a change needs (under ten minutes)
 # make lint       floors, clang-tidy, shellcheck
-# make fuzz       every fuzzer in turn, FUZZ_SECONDS each (300); FUZZ=http1_request: that one, until it is stopped
+# make fuzz       every fuzzer in turn, FUZZ_SECONDS each (300); FUZZ=http1_request: that one, until it is stopped; FUZZ_RUNS=n: the same n inputs each
 # make coverage   all tests in the cov flavour, and a table by folder and file
 # make bench      the measurements of tests/bench
 # make install    PREFIX (/usr/local), SYSCONFDIR (/etc), DESTDIR
@@ -115,7 +115,7 @@ fuzzers: FORCE
 endif
 fuzz: need-test
 	+@$(MAKE) $(PAR) --no-print-directory fuzzers
-	@tests/fuzz/run --seconds $(FUZZ_SECONDS) $(FUZZ)
+	@tests/fuzz/run $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS)) $(FUZZ)
 
 # ---- the rest
 demo: need-demo

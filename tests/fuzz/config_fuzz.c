@@ -33,14 +33,22 @@ static void check_printed(const struct config *c) {
     free(once);
 }
 
+/* An error has its place before it; what a warning quotes from the file may look like one. */
+static bool says_error(const char *report) {
+    for (const char *line = report; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        size_t file = strlen("fuzz.yaml:"), place = strncmp(line, "fuzz.yaml:", file) == 0 ? file + strspn(line + file, "0123456789:") : 0;
+        if (place && strncmp(line + place, " error: ", 8) == 0) return true;
+    }
+    return false;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *report = NULL;
     size_t n = 0;
     FILE *to = open_memstream(&report, &n);
     struct config *c = config_load("fuzz.yaml", size ? (const char *)data : "", size, env, to); /* NULL would mean the file */
     fclose(to);
-    assert(c || strstr(report, "error: "));
-    assert(!c || !strstr(report, ": error: "));
+    assert(!c == says_error(report));
     if (c) check_printed(c);
     config_unref(c);
     free(report);
