@@ -181,7 +181,7 @@ void conn_die(struct conn *c, bool reset) {
     wheel_disarm(&w->wheel, &c->timer);
     list_del(&c->ready);
     list_del(&c->touched);
-    list_del(&c->beating);
+    list_del(&c->waiting);
     c->state = CONN_DEAD;
     c->error_seen = reset;
     list_push(&w->reap, &c->reap);

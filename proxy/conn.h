@@ -23,6 +23,7 @@ struct listener_conf;
 #define BODY_WINDOW (128u << 10)    /* bytes of a body that may wait for the other side, before its sender is no longer read (FLOW_SESSION) */
 #define BEAT_LEGS 8u                /* a multiplexed connection with so many live legs is busy: it waits for the beat */
 #define BEAT_BULK (16u << 10)       /* ... but not where its last reading brought so much: bulk is served at once */
+#define CONN_DOUBT span_ms(2)       /* within so long an RST behind a request's bytes is found, where there is a beat; else at once */
 #define LINGER_BYTES (1u << 20)     /* discarded after our FIN at most */
 
 enum conn_state { CONN_OPENING, CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_DEAD };
@@ -62,7 +63,7 @@ struct conn {
     struct list node;                   /* the owner's list */
     struct list all;                    /* the worker's connections */
     struct list ready, touched, reap;   /* the worker's lists */
-    struct list beating;                /* ... of those that wait for the beat */
+    struct list waiting;                /* ... of those that wait for the beat, or for an edge */
     instant turned;                     /* the last time it was read from or written to */
     uint64_t turn;                      /* ... and the worker's turn */
     struct buffer in;                   /* input the codec has not used */
@@ -96,7 +97,7 @@ void conn_note(struct conn *c, unsigned what);
 /* The turn's entries, for worker.c. */
 void conn_serve(struct conn *c);
 void conn_write(struct conn *c);
-void conn_beat(struct conn *c); /* its beat is over */
+void conn_waited(struct conn *c); /* the time of its list of those that wait is over: it is served */
 void conn_free(struct conn *c);
 /* After any entry of its codec: puts the session on the turn's lists as it wishes. */
 void conn_touch(struct conn *c);

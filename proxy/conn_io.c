@@ -17,17 +17,17 @@ static bool conn_waits(struct conn *c) {
     if (!conn_is_busy(c) || c->last_read >= BEAT_BULK || c->w->bulk == c->w->turn) return false;
     if (c->turn == c->w->turn) return false; /* what its own bytes caused is written in the turn that read them */
     if (!instant_before(c->w->now, instant_add(c->turned, c->w->beat))) return false;
-    if (!list_is_linked(&c->beating)) list_push(&c->w->beating, &c->beating);
+    if (!list_is_linked(&c->waiting)) list_push(&c->w->beating, &c->waiting);
     return true;
 }
 /* An ending that is written out of turn is no beat: who still waits to be read goes on waiting, for no longer than before. */
 static void conn_serves(struct conn *c) {
     c->turn = c->w->turn;
     c->w->worked = true;
-    if (!list_is_linked(&c->beating)) c->turned = c->w->now;
+    if (!list_is_linked(&c->waiting)) c->turned = c->w->now;
 }
-void conn_beat(struct conn *c) {
-    list_del(&c->beating);
+void conn_waited(struct conn *c) {
+    list_del(&c->waiting);
     c->turned = (instant){ 0 };
     conn_ready(c);
 }
@@ -166,10 +166,20 @@ static void conn_look(struct conn *c) {
 }
 /* Who reads on while its peer writes chases it, a segment a call: what comes next shares the next beat's reading. */
 static bool conn_lets_gather(const struct conn *c) { return !c->tls && conn_is_busy(c) && c->last_read < BEAT_BULK; }
+/* A call that brought less than it asked for emptied the socket. What the next one is for is an RST behind the bytes: libevent makes one edge of both, and
+ * it looks as that of the bytes alone. Where there is a beat that call waits for an edge, and for the worst case, an RST that came in the
+ * microseconds before the first call, no longer than CONN_DOUBT. Between requests there is no doubt to be had: the next one is at stake. */
+static bool conn_doubts(struct conn *c) {
+    if (c->w->beat.ns == 0 || c->tls || c->fin || c->paused || c->state != CONN_OPEN) return false;
+    if (c->session.codec->coalesce || c->session.live == 0 || c->last_read >= SCRATCH_BYTES) return false;
+    c->turned = c->w->now;
+    list_push(&c->w->doubted, &c->waiting);
+    return true;
+}
 void conn_serve(struct conn *c) {
     list_del(&c->ready);
     if (conn_waits(c)) return;
-    list_del(&c->beating);
+    list_del(&c->waiting);
     conn_serves(c);
     if (c->state == CONN_OPENING && !conn_opening(c)) {
         if (c->leaving) conn_leave(c);
@@ -177,11 +187,11 @@ void conn_serve(struct conn *c) {
     }
     size_t share = CONN_READ_SHARE;
     c->last_read = 0;
-    while (c->state != CONN_DEAD && c->readable && !c->paused && conn_read(c, &share) && !conn_lets_gather(c)) { }
+    while (c->state != CONN_DEAD && c->readable && !c->paused && conn_read(c, &share) && !conn_lets_gather(c) && !conn_doubts(c)) { }
     if (c->state != CONN_DEAD && c->paused) conn_look(c); /* also where it was paused just now: this edge was the last */
     if (c->leaving) conn_leave(c);
     if (c->state == CONN_DEAD) return;
-    if (c->readable && !c->paused) list_push(&c->w->ready, &c->ready); /* its share is used up */
+    if (c->readable && !c->paused && !list_is_linked(&c->waiting)) conn_ready(c); /* its share is used up */
     if (c->writable && !buffer_is_empty(&c->backlog) && !list_is_linked(&c->touched)) list_push(&c->w->touched, &c->touched);
     conn_touch(c);
 }

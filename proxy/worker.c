@@ -134,7 +134,7 @@ void worker_init(struct worker *w, const struct os *os, struct config *config, u
     chunk_pool_init(&w->chunks, CHUNKS_KEPT);
     out_init(&w->out);
     w->scratch = mem_alloc(SCRATCH_BYTES);
-    struct list *lists[] = { &w->ready, &w->touched, &w->reap, &w->beating, &w->borrowers, &w->conns, &w->after_feed, &w->calls, &w->exchanges, &w->finished };
+    struct list *lists[] = { &w->ready, &w->touched, &w->reap, &w->beating, &w->doubted, &w->borrowers, &w->conns, &w->after_feed, &w->calls, &w->exchanges, &w->finished };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) list_init(lists[i]);
     w->drain_timer.fire = on_drain_timer;
     w->log_timer.fire = on_log_timer;
@@ -160,15 +160,26 @@ static void reap(struct worker *w) {
     service_free_calls(w);
     for (struct list *n; (n = list_shift(&w->reap));) conn_free(LIST_OF(n, struct conn, reap));
 }
+static instant beat_ends(const struct worker *w) {
+    return list_is_empty(&w->beating) ? INSTANT_NEVER : instant_add(LIST_OF(w->beating.next, struct conn, waiting)->turned, w->beat);
+}
+static instant doubt_ends(const struct worker *w) {
+    return list_is_empty(&w->doubted) ? INSTANT_NEVER : instant_add(LIST_OF(w->doubted.next, struct conn, waiting)->turned, CONN_DOUBT);
+}
+instant worker_due(const struct worker *w) { return instant_min(wheel_next(&w->wheel), instant_min(beat_ends(w), doubt_ends(w))); }
+static void end_waiting(struct worker *w) {
+    if (!instant_before(w->now, beat_ends(w))) {
+        while (!list_is_empty(&w->beating)) conn_waited(LIST_OF(w->beating.next, struct conn, waiting));
+    }
+    while (!instant_before(w->now, doubt_ends(w))) conn_waited(LIST_OF(w->doubted.next, struct conn, waiting));
+}
 bool worker_turn(struct worker *w) {
     w->now = w->os->now();
     w->wall = 0;
     w->turn++;
     w->worked = false;
     if (!w->base) run_mail(w); /* a loop that a test turns: nothing wakes it */
-    if (!list_is_empty(&w->beating) && !instant_before(w->now, instant_add(LIST_OF(w->beating.next, struct conn, beating)->turned, w->beat))) {
-        while (!list_is_empty(&w->beating)) conn_beat(LIST_OF(w->beating.next, struct conn, beating));
-    }
+    end_waiting(w);
     struct list ready;
     list_init(&ready);
     list_splice(&ready, &w->ready); /* who is put on it in this turn waits for the next: one share each */
@@ -190,7 +201,7 @@ bool worker_turn(struct worker *w) {
 
 static bool is_drained(const struct worker *w) { return w->draining && w->nconns == 0 && w->nexchanges == 0; }
 static void set_timer(struct worker *w) {
-    instant next = wheel_next(&w->wheel);
+    instant next = worker_due(w);
     if (!instant_before(next, w->timer_at)) return;
     w->os->wake_at(w, next);
     w->timer_at = next;
@@ -198,7 +209,7 @@ static void set_timer(struct worker *w) {
 /* A turn that served nobody, since all who came wait for the beat: so does the loop, rather than be woken by each of them. */
 static void nap(struct worker *w) {
     if (list_is_empty(&w->beating)) return;
-    instant at = instant_min(instant_add(LIST_OF(w->beating.next, struct conn, beating)->turned, w->beat), wheel_next(&w->wheel));
+    instant at = worker_due(w);
     struct timespec t = { at.ns / NS_PER_S, at.ns % NS_PER_S };
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }

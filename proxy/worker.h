@@ -48,6 +48,7 @@ struct worker {
     uint8_t *scratch;                /* owned: SCRATCH_BYTES, what recv fills */
     struct list ready, touched, reap; /* of conn */
     struct list beating;             /* of conn: wait for the beat; when it is over for the first of them, all are served, so that they fall into step */
+    struct list doubted;             /* of conn: read until the bytes ended, and not to EAGAIN: the longest first */
     struct beat tempo;
     span beat;                       /* now; 0: none waits */
     uint64_t completed;              /* exchanges that were freed, ever */
@@ -87,6 +88,8 @@ void worker_init(struct worker *w, const struct os *os, struct config *config, u
 void worker_run(struct worker *w);
 /* One turn's work after the waiting: the flow tests' entry. Returns true where something is still ready. */
 bool worker_turn(struct worker *w);
+/* When the next turn has something to do by itself: timers, the beat, connections in doubt. */
+instant worker_due(const struct worker *w);
 /* Drops all that lives; asserts that nothing is left: contexts, timers, arenas, chunks, descriptors. */
 void worker_free(struct worker *w);
 int64_t worker_wall(struct worker *w); /* ns since the epoch, one reading a turn */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The beat: a busy multiplexed connection is served at most once in so long, so that what comes meanwhile shares a read and a write; and what the
-// beat must not touch: endings, bulk, connections that are not busy.
+// beat must not touch: endings, bulk, connections that are not busy. And a connection with one request at a time, which is not looked at once more
+// for an RST behind its bytes until it is due.
 #include "tests/flow/h2.h"
 
 #define UP "protocol: http2"
@@ -201,6 +202,87 @@ static void bulk_waits_for_no_beat(void **state) {
     over(t);
 }
 
+/* ---- one request at a time ------------------------------------------------------------------------------------------------------------------ */
+static struct sock *asks(const char *beat, bool then_resets) {
+    stage((struct given){ .beat = beat });
+    struct sock *c = client();
+    sends(c, GET());
+    upstream_sends(upstream(), ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+    c->reads = 0;
+    queues(c, GET());
+    if (then_resets) queues_rst(c);
+    settle();
+    return c;
+}
+static struct sock *same_upstream(void) { return world.v[world.shown - 1]; }
+static void a_request_is_one_read_where_there_is_a_beat(void **state) {
+    (void)state;
+    struct sock *c = asks("100us", false);
+    assert_int_equal(c->reads, 1);
+    upstream_got(same_upstream(), "GET / HTTP/1.1\r\n");
+    upstream_sends(same_upstream(), ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+    sends(c, GET()); /* an edge comes before the doubt is over */
+    assert_int_equal(c->reads, 2);
+    step(CONN_DOUBT.ns);
+    assert_int_equal(c->reads, 3);
+    step(100 * CONN_DOUBT.ns);
+    assert_int_equal(c->reads, 3); /* and there is nothing to doubt any more */
+    upstream_sends(same_upstream(), ANSWER_OK);
+    assert_ended("completed");
+}
+static void without_a_beat_the_system_is_asked_at_once(void **state) {
+    (void)state;
+    struct sock *c = asks("0s", false);
+    assert_int_equal(c->reads, 2);
+    upstream_sends(same_upstream(), ANSWER_OK);
+    assert_ended("completed");
+}
+static void a_reset_behind_the_bytes_is_found_when_the_doubt_is_over(void **state) {
+    (void)state;
+    struct sock *c = asks("100us", true);
+    assert_int_equal(c->reads, 1);
+    step(CONN_DOUBT.ns - 1);
+    assert_false(same_upstream()->closed);
+    step(1);
+    assert_true(same_upstream()->reset);
+    assert_ended_at("client_reset", "close");
+}
+static void a_reset_after_the_bytes_is_an_edge_and_found_at_once(void **state) {
+    (void)state;
+    struct sock *c = asks("100us", false);
+    resets(c);
+    assert_true(same_upstream()->reset);
+    assert_ended_at("client_reset", "close");
+}
+static void a_fin_behind_the_bytes_is_told_with_them(void **state) {
+    (void)state;
+    struct sock *c = asks("100us", false);
+    upstream_sends(same_upstream(), ANSWER_OK);
+    assert_ended("completed");
+    queues(c, GET());
+    queues_fin(c);
+    settle();
+    assert_ended_at("client_closed", "withdrawn");
+    assert_true(c->closed);
+}
+static void a_body_is_read_on_by_its_edges(void **state) {
+    (void)state;
+    stage((struct given){ .beat = "100us" });
+    struct sock *c = client();
+    c->reads = 0;
+    sends(c, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 30000\r\n\r\n");
+    for (int i = 0; i < 3; i++) sends_n(c, 'x', 10000);
+    assert_int_equal(c->reads, 4);
+    struct sock *u = upstream();
+    upstream_sends(u, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         SCENE(a_busy_connection_is_read_once_a_beat),
@@ -212,6 +294,12 @@ int main(void) {
         SCENE(endings_one_after_the_other_keep_nobody_from_being_read),
         SCENE(a_client_that_closes_waits_for_no_beat),
         SCENE(bulk_waits_for_no_beat),
+        SCENE(a_request_is_one_read_where_there_is_a_beat),
+        SCENE(without_a_beat_the_system_is_asked_at_once),
+        SCENE(a_reset_behind_the_bytes_is_found_when_the_doubt_is_over),
+        SCENE(a_reset_after_the_bytes_is_an_edge_and_found_at_once),
+        SCENE(a_fin_behind_the_bytes_is_told_with_them),
+        SCENE(a_body_is_read_on_by_its_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,6 +141,7 @@ static void open_stage(void) {
     static char keys[512];
     snprintf(keys, sizeof keys, "%s }\n  pair: { endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002 ], %s", "", PICK(upstream_keys));
     stage((struct given){ .policy = chance(2) ? policy_of_attempts() : PICK(policies), .upstream = keys, .listener = PICK(listeners), .shutdown = "2s",
+                          .beat = chance(2) ? "100us" : "0s",
                           .routes = "  - { match: { path: /* }, upstream: pair }" });
     nclients = nupstreams = 0;
     next_token = 0;

@@ -53,6 +53,7 @@ struct sock { /* one connection, seen from its other end: the test's */
     bool fin;                   /* ours, behind `in` */
     bool reset_by_us;           /* our RST, behind `in` */
     int error;                  /* pending in the socket; taken once */
+    unsigned reads;             /* recv calls */
     bool edge;                  /* something changed since the last turn */
     size_t room;                /* bytes that we still take */
     size_t segment;             /* how much one recv brings at most, as if the rest came just after it; 0: all */
@@ -104,6 +105,7 @@ static inline instant os_now(void) { return (instant){ BEGIN + world.now }; }
 static inline int64_t os_wall(void) { return WALL_BEGIN + world.now; }
 static inline ssize_t os_recv(int fd, void *p, size_t n) {
     struct sock *s = sock_of(fd);
+    s->reads++;
     if (!s->opened) return -EAGAIN;
     size_t have = buffer_size(&s->in);
     if (have) {
@@ -203,9 +205,9 @@ static inline unsigned edge_of(const struct sock *s) {
 }
 
 /* ---- turns and time ------------------------------------------------------------------------------------------------------------- */
-/* Nobody is forgotten: who has something to read, or to write, is on a list of the next turn or waits for the beat. */
+/* Nobody is forgotten: who has something to read, or to write, is on a list of the next turn or waits for the beat or for an edge. */
 static inline void validate_lists(const struct conn *c) {
-    bool listed = list_is_linked(&c->ready) || list_is_linked(&c->beating);
+    bool listed = list_is_linked(&c->ready) || list_is_linked(&c->waiting);
     if (c->state != CONN_OPEN && c->state != CONN_FLUSHING) return;
     if (c->readable && !c->paused) assert_true(listed);
     if (c->session.wants_output && c->writable) assert_true(listed);
@@ -291,17 +293,12 @@ static inline void settle(void) {
     while (turn()) assert_true(n++ < 10000);
 }
 /* Time goes on to `ns` since the scenario began, and the loop wakes for every timer and every beat on the way. */
-static inline instant next_wake(void) {
-    struct worker *w = &world.w;
-    instant next = wheel_next(&w->wheel);
-    return list_is_empty(&w->beating) ? next : instant_min(next, instant_add(LIST_OF(w->beating.next, struct conn, beating)->turned, w->beat));
-}
 static inline void at(int64_t ns) {
     unsigned n = 0;
     assert_true(ns >= world.now);
     settle();
     for (;;) {
-        instant next = next_wake();
+        instant next = worker_due(&world.w);
         if (instant_is_never(next) || next.ns - BEGIN > ns) break;
         if (next.ns - BEGIN > world.now) world.now = next.ns - BEGIN;
         world.event_turn = world.turn + 1;

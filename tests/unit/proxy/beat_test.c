@@ -35,20 +35,20 @@ static bool window(int percent, size_t live, uint64_t a_second) {
 }
 static void a_worker_with_time_to_spare_has_none(void **state) {
     (void)state;
-    assert_false(window(74, 1000, 50000));
+    assert_false(window(49, 1000, 50000));
     assert_false(window(10, 1000, 50000));
 }
 static void a_busy_one_with_much_under_way_has_one(void **state) {
     (void)state;
-    assert_true(window(76, 256, 50000));
+    assert_true(window(51, 256, 50000));
 }
 static void what_it_spares_does_not_end_it(void **state) {
     (void)state;
     assert_true(window(90, 256, 50000));
-    assert_true(window(40, 256, 70000));
-    assert_false(window(30, 256, 70000));
-    assert_false(window(70, 256, 70000)); /* once off, it begins as it began first */
-    assert_true(window(80, 256, 70000));
+    assert_true(window(26, 256, 70000));
+    assert_false(window(24, 256, 70000));
+    assert_false(window(45, 256, 70000)); /* once off, it begins as it began first */
+    assert_true(window(55, 256, 70000));
 }
 static void few_requests_that_come_and_go_fast_have_none(void **state) {
     (void)state;
