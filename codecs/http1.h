@@ -53,6 +53,9 @@ static inline bool http1_has_section(const uint8_t *p, size_t n) { return n >= 4
 /* p[0, n) is a section as found by http1_section_end, or http1_has_section: then m->end tells where the first one ends. m need not be
  * initialised. */
 struct http1_verdict http1_parse_request(const uint8_t *p, size_t n, const struct http1_rules *r, struct http1_message *m);
+/* What can be told of a request that was refused, from p[0, n), the beginning of its head: method, version, target (as far as it came, or may) and the
+ * fields before the first that is cut or malformed. m->end: behind the last of them. False: not even method and target are there. */
+bool http1_parse_unfit(const uint8_t *p, size_t n, const struct http1_rules *r, struct http1_message *m);
 struct http1_verdict http1_parse_answer(const uint8_t *p, size_t n, const struct http1_rules *r, const struct http1_asked *asked, struct http1_message *m);
 struct http1_verdict http1_parse_trailers(const uint8_t *p, size_t n, const struct http1_rules *r, struct http1_message *m);
 /* The head copied into the arena, with p[0, n) that it was parsed from; names in lower case. */

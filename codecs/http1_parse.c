@@ -404,6 +404,30 @@ struct http1_verdict http1_parse_request(const uint8_t *p, size_t n, const struc
     return v;
 }
 
+/* Unlike the parsers of whole heads it may not run on to a control byte: there may be none. */
+bool http1_parse_unfit(const uint8_t *p, size_t n, const struct http1_rules *r, struct http1_message *m) {
+    struct str all = { (const char *)p, n }, line = str_first(all, str_index(all, '\n'));
+    struct head *h = &m->head;
+    message_init(m, true);
+    h->scheme = r->secure ? STR("https") : STR("http");
+    h->method = str_first(line, str_index(line, ' '));
+    if (!is_token(h->method) || h->method.n > HTTP1_METHOD_MAX || h->method.n == line.n) return false;
+    h->target = str_from(line, h->method.n + 1);
+    struct str version = str_from(h->target, str_index(h->target, ' '));
+    h->target = str_first(h->target, h->target.n - version.n);
+    for (size_t i = 0; i < h->target.n; i++)
+        if (!is_target_byte((uint8_t)h->target.p[i])) return false;
+    if (h->target.n > r->o->max_target) h->target.n = r->o->max_target;
+    m->end = (const uint8_t *)h->target.p + h->target.n;
+    h->version = 11;
+    if (line.n == n) return h->target.n > 0;
+    if (version.n != 10 || take_version((struct str){ version.p + 1, 8 }, m).say) return false;
+    while (p[n - 1] != '\n') n--;
+    take_fields(p + line.n + 1, p + n, r, m);
+    m->end = p + n;
+    return h->target.n > 0;
+}
+
 /* ---- answers ----------------------------------------------------------------------------------------------------------------------------- */
 /* status-line = HTTP-version SP status-code SP [ reason-phrase ]; the second SP is left out by some where there is no reason. */
 static struct http1_verdict take_status_line(const uint8_t **p, const uint8_t *end, struct http1_message *m) {

@@ -12,10 +12,20 @@ static struct http1_rules rules(struct session *s) {
     return (struct http1_rules){ .o = http1_options_of(s), .secure = s->secure, .is_ours = s->ev->is_ours ? is_ours : NULL, .arg = s };
 }
 
-/* A client's fault: answered by us where no answer began. */
+static struct fault client_fault(struct http1_verdict v) {
+    return (struct fault){ .why = ENDING_CLIENT_ERROR, .status = v.status, .say = v.say };
+}
+
+/* A client's fault. Where an exchange gives the answer, it is the connection's last. */
 static void fail_down(struct session *s, struct http1_verdict v) {
     struct http1_session *t = tail(s);
-    struct fault f = { .why = ENDING_CLIENT_ERROR, .status = v.status, .say = v.say };
+    struct fault f = client_fault(v);
+    if (t->leg && !of(t->leg)->final_queued) {
+        t->last = true;
+        t->in = IN_IGNORED;
+        s->ev->on_unfit(t->leg, NULL, &f);
+        return;
+    }
     t->refusing = !t->leg || !of(t->leg)->final_taken;
     t->refusal = f;
     s->wants_output = true;
@@ -52,18 +62,17 @@ static void enter_body(struct session *s, struct leg *g, const struct head *h, b
     }
 }
 
-/* How much of p holds the section at p to its end, at least; or 0: more is needed, or it failed. */
-static size_t section(struct session *s, const uint8_t *p, size_t n) {
+/* How much of p holds the section at p to its end, at least; or 0: more is needed, or *v says what is wrong. */
+static size_t section(struct session *s, const uint8_t *p, size_t n, struct http1_verdict *v) {
     struct http1_session *t = tail(s);
     const struct http1_options *o = http1_options_of(s);
     bool bare = false;
+    *v = (struct http1_verdict){ 0 };
     if (t->scanned == 0 && n <= o->max_head && http1_has_section(p, n)) return n; /* the usual: all of it came at once */
     size_t end = http1_section_end(p, n, &t->scanned, &bare);
-    struct http1_verdict v = { 0 };
-    if (bare) v = (struct http1_verdict){ 400, "a line ends in a bare LF" };
-    else if (end > o->max_head || (!end && n > o->max_head)) v = (struct http1_verdict){ 431, "the head is too long" };
-    if (v.say) fail_input(s, v);
-    return v.say ? 0 : end;
+    if (bare) *v = (struct http1_verdict){ 400, "a line ends in a bare LF" };
+    else if (end > o->max_head || (!end && n > o->max_head)) *v = (struct http1_verdict){ 431, "the head is too long" };
+    return v->say ? 0 : end;
 }
 
 /* RFC 9112 2.2: a server should ignore an empty line before a request. */
@@ -78,13 +87,14 @@ static size_t skip_blank(struct session *s, const uint8_t *p, size_t n) {
     return at;
 }
 
-/* A target may be refused before its head is complete. */
-static bool target_too_long(struct session *s, const uint8_t *p, size_t n) {
+/* A target may be refused before its head is complete. How much of p shows that; 0: nothing does. */
+static size_t target_too_long(struct session *s, const uint8_t *p, size_t n) {
     size_t most = http1_options_of(s)->max_target + HTTP1_METHOD_MAX + 12;
-    return n > most && !memchr(p, '\n', most);
+    return n > most && !memchr(p, '\n', most) ? most : 0;
 }
 
-static void open_request(struct session *s, const struct http1_message *m, const uint8_t *p, size_t n, bool more, instant now) {
+/* NULL: there is no room, and the client is told. */
+static struct leg *open_leg(struct session *s, const struct head *h) {
     struct http1_session *t = tail(s);
     s->begun = false;
     t->opening = true;
@@ -94,17 +104,24 @@ static void open_request(struct session *s, const struct http1_message *m, const
         t->refusal = (struct fault){ .why = ENDING_SHED_LOAD, .status = 503, .say = "there is no room for the request" };
         t->refusing = s->wants_output = true;
         http1_retire(s, NEXT_CLOSE);
-        return;
+        return NULL;
     }
+    t->leg = g;
+    of(g)->old = h->version == 10;
+    of(g)->head_request = str_eq(h->method, STR("HEAD"));
+    g->in = LEG_HEAD;
+    return g;
+}
+
+static void open_request(struct session *s, const struct http1_message *m, const uint8_t *p, size_t n, bool more, instant now) {
+    struct http1_session *t = tail(s);
+    struct leg *g = open_leg(s, &m->head);
+    if (!g) return;
     const struct head *h = http1_keep(m, p, n, g->arena);
     struct http1_leg *x = of(g);
-    t->leg = g;
     t->last |= !m->reusable;
-    x->old = h->version == 10;
-    x->head_request = str_eq(h->method, STR("HEAD"));
     x->connect = str_eq(h->method, STR("CONNECT"));
     x->tunnel_asked = h->body == BODY_TUNNEL;
-    g->in = LEG_HEAD;
     t->in = IN_HELD;
     s->ev->on_head(g, h);
     if (!is_current(g)) return;
@@ -113,24 +130,41 @@ static void open_request(struct session *s, const struct http1_message *m, const
     if (x->tunnel_asked && t->fin) http1_tell_half_close(s, g);
 }
 
+/* Where so much can be told, an exchange gives the answer, in the words of the protocol that the client speaks above HTTP. */
+static void refuse_request(struct session *s, struct http1_verdict v, const uint8_t *p, size_t n, struct http1_message *m) {
+    struct http1_rules r = rules(s);
+    struct fault f = client_fault(v);
+    if (n > r.o->max_head) n = r.o->max_head; /* no more is kept of it than of one that is served */
+    if (!http1_parse_unfit(p, n, &r, m)) {
+        fail_down(s, v);
+        return;
+    }
+    struct leg *g = open_leg(s, &m->head);
+    if (!g) return;
+    tail(s)->last = true;
+    tail(s)->in = IN_IGNORED;
+    s->ev->on_unfit(g, http1_keep(m, p, (size_t)(m->end - p), g->arena), &f);
+}
+
 static size_t take_request(struct session *s, const uint8_t *p, size_t n, instant now) {
     struct http1_session *t = tail(s);
     size_t blank = t->scanned ? 0 : skip_blank(s, p, n);
     if (blank) return blank;
     if (n == 1 && p[0] == '\r') return 0;
     s->begun = true;
-    if (target_too_long(s, p, n)) {
-        fail_down(s, (struct http1_verdict){ 414, "the target is too long" }); /* said before the head it stands in is found too long */
-        return n;
-    }
-    size_t end = section(s, p, n);
-    if (is_closing(s)) return n;
-    if (!end) return 0;
     struct http1_message m;
     struct http1_rules r = rules(s);
-    struct http1_verdict v = http1_parse_request(p, end, &r, &m);
+    struct http1_verdict v;
+    size_t long_line = target_too_long(s, p, n);
+    if (long_line) { /* said before the head it stands in is found too long */
+        refuse_request(s, (struct http1_verdict){ 414, "the target is too long" }, p, long_line, &m);
+        return n;
+    }
+    size_t end = section(s, p, n, &v);
+    if (!v.say && !end) return 0;
+    if (!v.say) v = http1_parse_request(p, end, &r, &m);
     if (v.say) {
-        fail_down(s, v);
+        refuse_request(s, v, p, n, &m);
         return n;
     }
     end = (size_t)(m.end - p);
@@ -188,12 +222,13 @@ static size_t take_answer(struct session *s, const uint8_t *p, size_t n, instant
         fail_up(s, g ? "an answer came before the request was sent" : "bytes came on an idle connection");
         return n;
     }
-    size_t end = section(s, p, n);
-    if (!end) return is_closing(s) ? n : 0;
+    struct http1_verdict v;
+    size_t end = section(s, p, n, &v);
+    if (!v.say && !end) return 0;
     struct http1_message m;
     struct http1_rules r = rules(s);
     struct http1_asked asked = { .head = of(g)->head_request, .connect = of(g)->connect, .protocol = of(g)->protocol };
-    struct http1_verdict v = http1_parse_answer(p, end, &r, &asked, &m);
+    if (!v.say) v = http1_parse_answer(p, end, &r, &asked, &m);
     if (v.say) {
         fail_up(s, v.say);
         return n;
@@ -233,7 +268,7 @@ static size_t take_chunks(struct session *s, const uint8_t *p, size_t n) {
         t->in = IN_TRAILERS;
         t->scanned = 0;
         break;
-    case CHUNK_BAD: fail_input(s, (struct http1_verdict){ 400, "a chunk is malformed" }); break;
+    case CHUNK_BAD: fail_input(s, (struct http1_verdict){ 400, "a chunk is malformed" }); return n;
     }
     return (size_t)(at - p);
 }
@@ -244,11 +279,12 @@ static size_t take_trailers(struct session *s, const uint8_t *p, size_t n, insta
         http1_end_in(s, g, NULL, n > 2, now);
         return 2;
     }
-    size_t end = section(s, p, n);
-    if (!end) return is_closing(s) ? n : 0;
+    struct http1_verdict v;
+    size_t end = section(s, p, n, &v);
+    if (!v.say && !end) return 0;
     struct http1_message m;
     struct http1_rules r = rules(s);
-    struct http1_verdict v = http1_parse_trailers(p, end, &r, &m);
+    if (!v.say) v = http1_parse_trailers(p, end, &r, &m);
     if (v.say) {
         fail_input(s, v);
         return n;

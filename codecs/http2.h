@@ -35,8 +35,8 @@ struct http2_gather { /* the one header block under way: blocks never interleave
     size_t n, cap;
     char *text;         /* owned: all names and values, as they came */
     size_t text_n, text_cap;
-    size_t bytes;       /* RFC 9113 6.5.2 */
-    bool big;           /* past max_head: decoded on, kept no more */
+    size_t bytes;       /* RFC 9113 6.5.2: of those that are kept */
+    bool big;           /* past max_head: a field was left out */
     bool bad;           /* a field that nghttp2 found invalid */
 };
 struct http2_limbo { int32_t stream; bool stamped; instant since; }; /* its leg is over, its RST_STREAM waits */
@@ -153,6 +153,8 @@ instant http2_resets_wake(const struct http2 *h);
 /* What was gathered, as a head in the arena. NULL, or what is wrong with it. request: a request's; else an answer's. tunnel: the answer to an
  * extended CONNECT. end: END_STREAM came with it. */
 const char *http2_head_read(struct http2 *h, struct arena *a, bool request, bool end, struct head **out);
+/* ... as a request's head that is not to be served: what fitted of it, and none of it checked but by nghttp2. */
+struct head *http2_head_unfit(struct http2 *h, struct arena *a);
 const char *http2_trailers_read(struct http2 *h, struct arena *a, struct head **out);
 /* The head as nghttp2 wants it, in h->nv; returns how many. Valid until the next call. HTTP2_BY_REFERENCE: nghttp2 reads names and values where
  * they lie, so it must be taken before the head's arena can go. */

@@ -162,6 +162,15 @@ const char *http2_head_read(struct http2 *h, struct arena *a, bool request, bool
     return NULL;
 }
 
+struct head *http2_head_unfit(struct http2 *h, struct arena *a) {
+    struct reading r;
+    begin(&r, h, a, true);
+    read_all(&r, &h->gather);
+    r.h->target = r.path;
+    r.h->protocol = (struct str){ 0 };
+    return r.h;
+}
+
 const char *http2_trailers_read(struct http2 *h, struct arena *a, struct head **out) {
     struct reading r;
     begin(&r, h, a, false);

@@ -52,11 +52,12 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     struct http2_gather *g = &h->gather;
     (void)ng;
     (void)frame;
-    g->bytes += nname + nvalue + 32;
-    if (g->bytes > h->conf->max_head) { /* decoded to its end all the same: HPACK's state is the connection's */
-        g->big = true;
+    size_t bytes = nname + nvalue + 32;
+    if (g->bytes + bytes > h->conf->max_head) { /* decoded to its end all the same: HPACK's state is the connection's */
+        g->big = true; /* what fits behind it is kept: it may say which protocol this is */
         return 0;
     }
+    g->bytes += bytes;
     gather_room(g, nname + nvalue);
     gather_text(g, name, nname);
     gather_text(g, value, nvalue);
@@ -76,14 +77,23 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, co
 /* ---- requests ------------------------------------------------------------------------------------------------------------------ */
 
 /* RFC 9113 8.1.1: an answer may come before the stream error, so that people see what was wrong. on_frame_send sends the RST_STREAM behind
- * it: PROTOCOL_ERROR behind a head that does not end the stream, NO_ERROR behind one that does. */
-static void refuse_request(struct http2 *h, struct leg *g, int32_t stream, const struct fault *f) {
-    uint8_t status[3] = { (uint8_t)('0' + f->status / 100), (uint8_t)('0' + f->status / 10 % 10), (uint8_t)('0' + f->status % 10) };
-    nghttp2_nv nv = { (uint8_t *)(uintptr_t)":status", status, 7, 3, NGHTTP2_NV_FLAG_NONE };
-    uint8_t flags = f->wire == NGHTTP2_PROTOCOL_ERROR ? NGHTTP2_FLAG_NONE : NGHTTP2_FLAG_END_STREAM;
-    nghttp2_submit_headers(h->ng, flags, stream, NULL, &nv, 1, NULL);
+ * it. RPC clients read it as they would read their own words: 400 and PROTOCOL_ERROR are both INTERNAL. */
+static void refuse_malformed(struct http2 *h, struct leg *g, int32_t stream, const char *say) {
+    nghttp2_nv nv = { (uint8_t *)(uintptr_t)":status", (uint8_t *)(uintptr_t)"400", 7, 3, NGHTTP2_NV_FLAG_NONE };
+    struct fault f = { .why = ENDING_CLIENT_ERROR, .wire = NGHTTP2_PROTOCOL_ERROR, .status = 400, .say = say };
+    nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, stream, NULL, &nv, 1, NULL);
     http2_count_reset(h);
-    http2_leg_close(g, f);
+    http2_leg_close(g, &f);
+}
+
+/* No violation of the protocol, so that an exchange may answer it in full. */
+static void refuse_big(struct http2 *h, struct leg *g) {
+    static const struct fault f = { .why = ENDING_CLIENT_ERROR, .status = 431, .say = "the head is over the limit" };
+    const struct head *head = http2_head_unfit(h, g->arena);
+    http2_leg_of(g)->head_request = str_eq(head->method, STR("HEAD"));
+    g->in = LEG_HEAD;
+    http2_count_reset(h);
+    h->s->ev->on_unfit(g, head, &f);
 }
 
 static void take_request(struct http2 *h, int32_t stream, bool end) {
@@ -94,16 +104,14 @@ static void take_request(struct http2 *h, int32_t stream, bool end) {
         return;
     }
     http2_leg_link(h, g, stream);
-    struct fault f = { .why = ENDING_CLIENT_ERROR, .wire = NGHTTP2_PROTOCOL_ERROR, .status = 400 };
     struct head *head = NULL;
-    if (h->gather.big) f.status = 431, f.wire = 0, f.say = "the head is over the limit";
-    else if (h->gather.bad) f.say = "a field is malformed";
-    else f.say = http2_head_read(h, g->arena, true, end, &head);
+    const char *say = h->gather.bad ? "a field is malformed" : NULL;
+    bool big = h->gather.big && !say;
+    if (big) refuse_big(h, g);
+    else if (!say) say = http2_head_read(h, g->arena, true, end, &head);
     http2_gather_clear(&h->gather);
-    if (f.say) {
-        refuse_request(h, g, stream, &f);
-        return;
-    }
+    if (say) refuse_malformed(h, g, stream, say);
+    if (say || big) return;
     struct http2_leg *t = http2_leg_of(g);
     t->tunnel = head->protocol.n > 0;
     t->head_request = str_eq(head->method, STR("HEAD"));

@@ -33,10 +33,8 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     int32_t stream = frame->hd.stream_id;
     struct leg *g = http2_leg_at(h, stream);
     bool down = h->s->role == CODEC_DOWN;
-    if (!g) { /* a refusal's answer: see refuse_request. Or the rest of a long head whose client has reset the stream meanwhile */
-        if (!down || !nghttp2_session_find_stream(ng, stream)) return 0;
-        if (!end) nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_PROTOCOL_ERROR);
-        else if (!nghttp2_session_get_stream_remote_close(ng, stream)) nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
+    if (!g) { /* a refusal's answer: see refuse_malformed. Or the rest of a long head whose client has reset the stream meanwhile */
+        if (down && !end && nghttp2_session_find_stream(ng, stream)) nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_PROTOCOL_ERROR);
         return 0;
     }
     if (!end) return 0;

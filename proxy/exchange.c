@@ -219,6 +219,16 @@ static void on_head(struct leg *g, const struct head *h) {
     x->step = STEP_decide;
     exchange_run(x);
 }
+static void meet(struct exchange *x);
+/* What its client speaks is known; no route, and no policy of one, is asked for where the head is refused. */
+static void on_unfit(struct leg *g, const struct head *h, const struct fault *f) {
+    struct exchange *x = exchange_of(g);
+    if (h) {
+        x->request = h;
+        meet(x);
+    }
+    exchange_fail(x, f);
+}
 static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
     struct exchange *x = exchange_of(g);
     leg_received(g, n);
@@ -309,8 +319,9 @@ static bool is_ours(struct session *s, const struct field *f) {
     return ours;
 }
 const struct codec_events exchange_down_events = {
-    .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_half_close = on_half_close,
-    .on_closed = on_closed, .on_named = on_named, .on_goaway = on_goaway, .on_fault = on_fault, .pull = pull, .pulled = pulled, .is_ours = is_ours,
+    .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_unfit = on_unfit, .on_body = on_body, .on_end = on_end,
+    .on_half_close = on_half_close, .on_closed = on_closed, .on_named = on_named, .on_goaway = on_goaway, .on_fault = on_fault, .pull = pull,
+    .pulled = pulled, .is_ours = is_ours,
 };
 
 /* ---- the answer ------------------------------------------------------------------------------------------------------------------------------------- */
@@ -426,20 +437,24 @@ static bool answer_here(struct exchange *x) {
     send_local(x, h, body);
     return true;
 }
-static enum flow step_decide(struct exchange *x) {
-    const struct head *h = x->request;
-    const struct config *conf = x->w->config;
+/* Who asks, when, and in which protocol. */
+static void meet(struct exchange *x) {
     x->begun = x->moved = x->w->now; /* the clock starts with the complete head (semantics 2.1) */
     x->wall_ns = worker_wall(x->w);
     x->client = arena_copy(&x->arena, conn_peer_text(x->conn)); /* an attempt may still begin when its client has gone */
     x->trusted = x->conn->session.trusted;
     x->secure = x->conn->session.secure;
-    x->rpc = x->rpc_up = rpc_recognise(h);
+    x->rpc = x->rpc_up = rpc_recognise(x->request);
     x->verdict.idle = x->verdict.to_head = x->to_head_left = SPAN_FOREVER;
     x->verdict.total = x->verdict.advice = INSTANT_NEVER;
     x->verdict.source_name = STR("none");
     x->step = STEP_relay;
+}
+static enum flow step_decide(struct exchange *x) {
+    const struct head *h = x->request;
+    const struct config *conf = x->w->config;
     bool bad = false;
+    meet(x);
     if (h->version < x->rpc->wire_version) {
         fail(x, ENDING_NO_ROUTE, 501, "this RPC protocol needs HTTP/2");
     } else if (str_eq(h->method, STR("CONNECT"))) {

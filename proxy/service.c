@@ -26,6 +26,18 @@ static void on_head(struct leg *g, const struct head *h) {
     k->request = h;
     k->service->on_request(k);
 }
+static void on_unfit(struct leg *g, const struct head *h, const struct fault *f) {
+    static const struct service nobody;
+    struct service_call *k = call_of(g);
+    if (!h) { /* the handler may be about to answer */
+        leg_cancel(g, f->why, 0, CANCEL_BAND);
+        return;
+    }
+    k->request = h;
+    k->service = &nobody; /* the handler does not know the call */
+    service_answer(k, f->status, STR("text/plain"), arena_printf(&k->arena, "%s\n", f->say));
+    leg_cancel(g, ENDING_COMPLETED, 0, CANCEL_DRAIN);
+}
 static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
     (void)copied;
     struct service_call *k = call_of(g);
@@ -69,8 +81,9 @@ static void on_fault(struct session *s, const struct fault *f) {
     conn_of(s)->unread = true;
 }
 static const struct codec_events service_events = {
-    .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_half_close = on_half_close,
-    .on_closed = on_closed, .on_named = on_named, .on_goaway = on_fault, .on_fault = on_fault, .pull = pull, .pulled = pulled,
+    .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_unfit = on_unfit, .on_body = on_body, .on_end = on_end,
+    .on_half_close = on_half_close, .on_closed = on_closed, .on_named = on_named, .on_goaway = on_fault, .on_fault = on_fault, .pull = pull,
+    .pulled = pulled,
 };
 void service_free_calls(struct worker *w) {
     for (struct list *n; (n = list_shift(&w->calls));) {

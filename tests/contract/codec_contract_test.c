@@ -93,6 +93,7 @@ static struct buffer transcript(const struct rig *r) {
         if (x->head) add_head(&b, x->head);
         add_str(&b, rig_body(x));
         if (x->ended) add_text(&b, "\nend ");
+        if (x->unfit) add_text(&b, "\nunfit ");
         if (x->trailers) add_head(&b, x->trailers);
         if (x->closed) add_text(&b, x->faulted ? ending_name(x->fault.why) : "good");
         add_text(&b, "\n");
@@ -172,7 +173,8 @@ static void a_sample_ends_in_good_order(void **state) {
         for (unsigned i = 0; i < r->nlegs; i++) {
             const struct rig_leg *x = r->legs[i];
             body += rig_body(x).n;
-            if (!s->half && !(x->ended && x->closed && !x->faulted)) fail_msg("%s, %s: leg %u did not end well", s->codec, s->what, i);
+            if (x->unfit != s->unfit) fail_msg("%s, %s: refused with %u", s->codec, s->what, x->unfit);
+            if (!s->half && !((x->ended || x->unfit) && x->closed && !x->faulted)) fail_msg("%s, %s: leg %u did not end well", s->codec, s->what, i);
         }
         assert_int_equal(body, s->body);
         rig_free(r);

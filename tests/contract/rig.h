@@ -18,7 +18,7 @@ static inline void rig_broken(const char *what, const char *file, int line) {
 }
 
 #define RIG_LEGS 256u
-enum rig_event { RIG_SLOTS, RIG_OPEN, RIG_HEAD, RIG_BODY, RIG_END, RIG_HALF_CLOSE, RIG_CLOSED, RIG_NAMED, RIG_GOAWAY, RIG_FAULT, RIG_PULL };
+enum rig_event { RIG_SLOTS, RIG_OPEN, RIG_HEAD, RIG_UNFIT, RIG_BODY, RIG_END, RIG_HALF_CLOSE, RIG_CLOSED, RIG_NAMED, RIG_GOAWAY, RIG_FAULT, RIG_PULL };
 
 struct rig_leg {
     struct arena arena;
@@ -26,6 +26,7 @@ struct rig_leg {
     const struct head *head, *trailers; /* the final head that came, and the trailers */
     unsigned interims;
     struct buffer body;                 /* what came */
+    uint16_t unfit;                     /* the status that its request is refused with */
     bool ended, half_closed, closed, faulted;
     bool cut;                           /* cancelled so that nothing may come any more but on_closed */
     bool owed;                          /* on_closed is owed within the turn */
@@ -128,7 +129,7 @@ static inline void rig_answer(struct rig *r, struct rig_leg *x) {
     if (x->answered || x->closed) return;
     x->answered = true;
     if (!x->reply.p) x->reply = STR(RIG_BODY_TEXT);
-    r->codec->send_head(&x->leg, rig_answer_head(r, x, 200));
+    r->codec->send_head(&x->leg, rig_answer_head(r, x, x->unfit ? x->unfit : 200));
     if (r->stream) r->codec->send_trailers(&x->leg, rig_trailers(x));
 }
 
@@ -190,20 +191,38 @@ static inline struct leg *rig_on_open(struct session *s) {
     return &x->leg;
 }
 
-static inline void rig_on_head(struct leg *g, const struct head *h) {
-    struct rig_leg *x = rig_live(g);
-    RIG_CHECK(!x->head && !x->ended && h->request == (x->rig->s.role == CODEC_DOWN));
+static inline void rig_check_fields(const struct head *h) {
     for (size_t i = 0; i < h->nfields; i++) {
         const struct field *f = &h->fields[i];
         if (field_is_removed(f)) continue;
         RIG_CHECK(is_token(f->name) && is_field_value(f->value) && f->hash == name_hash(f->name));
         RIG_CHECK(f->token == token_of(f->name, f->hash));
     }
+}
+
+static inline void rig_on_head(struct leg *g, const struct head *h) {
+    struct rig_leg *x = rig_live(g);
+    RIG_CHECK(!x->head && !x->ended && h->request == (x->rig->s.role == CODEC_DOWN));
+    rig_check_fields(h);
     if (h->interim) x->interims++;
     else x->head = h;
     /* A tunnel that is asked for waits for its answer, which is no here. */
     if (h->request && h->body == BODY_TUNNEL && !x->rig->silent) rig_answer(x->rig, x);
     rig_event(x->rig, g, RIG_HEAD);
+}
+
+static inline void rig_on_unfit(struct leg *g, const struct head *h, const struct fault *f) {
+    struct rig_leg *x = rig_live(g);
+    RIG_CHECK(x->rig->s.role == CODEC_DOWN && !x->head == !!h && !x->ended && !x->answered && f->why != ENDING_NONE && f->status >= 400);
+    if (h) {
+        RIG_CHECK(h->request);
+        rig_check_fields(h);
+        x->head = h;
+    }
+    x->unfit = f->status;
+    rig_answer(x->rig, x);
+    x->rig->codec->cancel(g, ENDING_COMPLETED, 0, CANCEL_DRAIN);
+    rig_event(x->rig, g, RIG_UNFIT);
 }
 
 static inline void rig_on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
@@ -294,8 +313,8 @@ static inline void rig_pull(struct leg *g, size_t max, struct pulled *v) {
 static inline void rig_pulled(struct leg *g, size_t n) { (void)g; (void)n; }
 
 static const struct codec_events rig_events = {
-    .on_slots = rig_on_slots, .on_open = rig_on_open, .on_head = rig_on_head, .on_body = rig_on_body, .on_end = rig_on_end,
-    .on_half_close = rig_on_half_close, .on_closed = rig_on_closed, .on_named = rig_on_named, .on_goaway = rig_on_goaway,
+    .on_slots = rig_on_slots, .on_open = rig_on_open, .on_head = rig_on_head, .on_unfit = rig_on_unfit, .on_body = rig_on_body,
+    .on_end = rig_on_end, .on_half_close = rig_on_half_close, .on_closed = rig_on_closed, .on_named = rig_on_named, .on_goaway = rig_on_goaway,
     .on_fault = rig_on_fault, .pull = rig_pull, .pulled = rig_pulled,
 };
 

@@ -900,7 +900,7 @@ class Walk:
         seconds = {"deadline of the client": limit, "deadline while connecting": limit, "deadline in the queue": limit, "deadline all but passed": 0.004,
                    "less than the route needs": 5}.get(k.cause.name, 50)
         fields = [] if k.cause.policy == "default" else [down.voice.deadline(seconds)]
-        if k.cause.name == table.UNNAMED:
+        if k.cause.name == table.TOO_LONG:
             fields.append("x-long: " + "a" * 9000)
         if k.cause.name == "client sends a broken deadline":
             fields.append("x-strict: soon")
@@ -954,8 +954,6 @@ class Walk:
         if saw not in wanted.split(" or "):
             wrong.append(f"the client saw {saw!r}, expected {wanted!r}")
         down.let_go()
-        if k.cause.name == table.UNNAMED:
-            return "; ".join(wrong) or None
         line = self.line(target)
         check("logged", line["ending"], k.ending)
         check("cancel_level", line.get("cancel_level"), table.level_of(k))
@@ -1125,6 +1123,8 @@ def compare_ending(k, saw, line, row, check):
     if more == "or by the code":
         wanted = GRPC[table.GRPC_OF_CODE.get(table.code_of(k), table.INTERNAL)]
     elif more.startswith("after the head") and k.moment in table.LATE and not table.is_held(k):
+        wanted = more.split()[-1]
+    elif more.startswith("over a limit") and k.cause.name == table.TOO_LONG:
         wanted = more.split()[-1]
     else:
         wanted = first

@@ -111,6 +111,7 @@ def cause(name, ending, at=("upload", "before", "both", "mid", "inside"), policy
     return Cause(name, ending, at, policy, listener, to)
 
 
+TOO_LONG = "client asks with a head too long"
 CAUSES = [
     cause("completes", "completed", at=("before",)),
     # the client
@@ -124,7 +125,7 @@ CAUSES = [
     cause("client takes nothing", "client_stalled", at=("mid",), listener="slow"),
     cause("client breaks its body", "client_error", at=("upload", "both")),
     cause("client asks for a broken path", "client_error", at=("head",)),
-    cause("client asks with a head too long", "client_error", at=("head",)),
+    cause(TOO_LONG, "client_error", at=("head",)),
     cause("client sends a broken deadline", "client_context", at=("head",)),
     # the gateway
     cause("no route", "no_route", at=("head",)),
@@ -154,7 +155,6 @@ CAUSES = [
     cause("client resets in the queue", "client_reset", at=("waiting",), to="queue"),
     cause("deadline in the queue", "deadline", at=("waiting",), to="queue"),
 ]
-UNNAMED = "client asks with a head too long"  # no head, so that the log has no path of it
 TIMED = {"client_timeout", "deadline", "try_timeout", "upstream_idle", "client_stalled"}
 
 Combination = collections.namedtuple("Combination", "number client up cause moment rung ending")
@@ -249,6 +249,8 @@ def code_of(k):
 
 
 def grpc_of(k):
+    if k.cause.name == TOO_LONG:
+        return RESOURCE_EXHAUSTED
     if k.ending == "upstream_reset":
         return GRPC_OF_CODE.get(code_of(k), INTERNAL)
     if k.ending == "upstream_closed" and k.moment in LATE and not is_held(k):
@@ -264,6 +266,8 @@ def is_held(k):
 def http_of(k):
     if k.cause.name == "cannot be carried":
         return 501
+    if k.cause.name == TOO_LONG:
+        return 431
     return ENDINGS[k.ending].http
 
 
@@ -297,15 +301,13 @@ def client_sees(k):
         return cut_of(k)
     if is_held(k):
         late = False
-    if k.cause.name == "client breaks its body" and k.client.wire < 20:  # HTTP/1 itself is broken, and says so itself: what RPC clients read as `internal`
-        return cut_of(k) if late else "problem 400 client_error"
+    if k.cause.name == "client breaks its body" and k.client.wire < 20 and late:  # HTTP/1 itself is broken
+        return cut_of(k)
     if k.ending == "client_error" and k.client.wire == 20 and k.moment != "head":
         late = late or "early"  # a malformed request may get a 400 first, or RST_STREAM alone
     if late is True and (rpc in ("http", "tunnel", "unary") or k.moment == "inside"):
         return cut_of(k)
     grpc = grpc_of(k)
-    if k.cause.name == UNNAMED:  # refused before the head told what it speaks: by HTTP, which over HTTP/2 has the status alone
-        return "status 431 of HTTP" if k.client.wire == 20 else "problem 431 client_error"
     said = {"http": f"problem {http_of(k)} {k.ending}", "tunnel": f"problem {http_of(k)} {k.ending}",
             "grpc": f"trailers {grpc}" if late is True else f"status {grpc}",
             "web": f"frame {grpc}" if late is True else f"status {grpc}", "text": f"frame {grpc}" if late is True else f"status {grpc}",

@@ -179,6 +179,45 @@ static void client_error_when_a_target_or_a_head_is_over_its_limit(void **state)
     assert_ended("client_error");
     assert_nobody_called();
 }
+/* Semantics 4. What the head that is refused has told so far says which protocol it is. */
+static void a_refused_head_is_answered_in_its_own_protocol(void **state) {
+    (void)state;
+    static const struct { const char *first, *fields, *say; int status; const char *ending; } cases[] = {
+        { "POST /a.B/C", "content-type: application/json\r\nconnect-protocol-version: 1\r\n", "\"code\":\"resource_exhausted\"", 429, "connect" },
+        { "POST /a.B/C", "content-type: application/connect+json\r\n", "content-type: application/connect+json\r\n", 200, "connect" },
+        { "POST /a.B/C", "content-type: application/grpc-web+proto\r\n", "grpc-status: 8\r\n", 200, "grpc-web" },
+        { "POST /a.B/C", "content-type: application/json\r\n", "\"ending\":\"client_error\"", 431, "http" },
+        { "GET /a.B/C?connect=v1&encoding=json&message=%7b%7d", "", "\"code\":\"resource_exhausted\"", 429, "connect" },
+    };
+    stage((struct given){ .listener = "http1: { max_head: 1KiB }" });
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[2000];
+        snprintf(text, sizeof text, "%s HTTP/1.1\r\nhost: a\r\n%sx: %01000d\r\n\r\n", cases[i].first, cases[i].fields, 0);
+        struct sock *c = client();
+        client_sends(c, text);
+        assert_has(assert_answer(c, cases[i].status), cases[i].say);
+        step(3 * SECONDS);
+        assert_true(c->closed);
+        assert_ended("client_error");
+        assert_logged("rpc", cases[i].ending);
+    }
+    struct sock *c = client(); /* malformed, in a field behind those that tell */
+    client_sends(c, "POST /a.B/C HTTP/1.1\r\nhost: a\r\ncontent-type: application/connect+proto\r\nbad header\r\n\r\n");
+    assert_has(assert_answer(c, 200), "content-type: application/connect+proto\r\n");
+    assert_ended("client_error");
+    assert_logged("grpc_status", "13");
+    assert_nobody_called();
+}
+static void a_target_over_its_limit_is_refused_as_a_get_of_connect(void **state) {
+    (void)state;
+    stage((struct given){ .listener = "http1: { max_target: 64 }" });
+    char text[400];
+    snprintf(text, sizeof text, "GET /a.B/C?connect=v1&encoding=json&message=%0300d", 0);
+    struct sock *c = client();
+    client_sends(c, text);
+    assert_has(assert_answer(c, 429), "\"code\":\"resource_exhausted\"");
+    assert_ended("client_error");
+}
 static void client_error_in_a_body_drops_the_upstream_in_the_turn(void **state) {
     (void)state;
     stage((struct given){ 0 });
@@ -449,6 +488,8 @@ int main(void) {
         SCENE(a_slow_client_is_not_a_gone_one),
         SCENE(client_error_when_the_head_is_malformed),
         SCENE(client_error_when_a_target_or_a_head_is_over_its_limit),
+        SCENE(a_refused_head_is_answered_in_its_own_protocol),
+        SCENE(a_target_over_its_limit_is_refused_as_a_get_of_connect),
         SCENE(client_error_in_a_body_drops_the_upstream_in_the_turn),
         SCENE(client_context_when_a_deadline_is_refused),
         SCENE(no_route_is_404_and_the_connection_goes_on),

@@ -289,6 +289,36 @@ static void an_answer_is_cut_in_its_middle_by_the_code_of_its_ending(void **stat
     assert_ended("upstream_closed");
     h2_free(c), h2_free(u);
 }
+/* Semantics 4: what fits of a head that is refused tells that it is gRPC. Its neighbours go on. */
+static void grpc_hears_of_a_head_over_the_limit_in_its_own_words(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = UP, .listener = "http2: { max_head: 1KiB }" });
+    struct h2 *c = h2_client();
+    char big[1600];
+    snprintf(big, sizeof big, "x-big: %01200d\ncontent-type: application/grpc\nte: trailers\n", 0);
+    int32_t whole = h2_asks(c, "POST", "/s/m", big, 5, false), open = h2_asks(c, "POST", "/s/m", big, 5, true), plain = h2_get(c, "/", strchr(big, '\n') + 1);
+    snprintf(big, sizeof big, "x-big: %01200d\n", 0);
+    int32_t http = h2_get(c, "/plain", big);
+    h2_settle(c, NULL);
+    for (int32_t *id = (int32_t[]){ whole, open, 0 }; *id; id++) {
+        assert_h2_status(c, *id, "200");
+        assert_has(h2_stream(c, *id)->head, "grpc-status: 8\n");
+        assert_true(h2_stream(c, *id)->ended);
+        assert_ended("client_error");
+        assert_logged("path", "/s/m");
+        assert_logged("rpc", "grpc");
+    }
+    assert_h2_status(c, http, "431");
+    assert_has(h2_stream(c, http)->head, "content-type: application/problem+json\n");
+    assert_ended("client_error");
+    struct h2 *u = h2_upstream();
+    h2_settle(c, u);
+    h2_answers(u, h2_next(u), "200", NULL, NO_BODY, false);
+    h2_settle(u, c);
+    assert_h2_status(c, plain, "200");
+    assert_ended("completed");
+    h2_free(c), h2_free(u);
+}
 /* T20, T41 */
 static void grpc_hears_of_a_deadline_in_its_own_words(void **state) {
     (void)state;
@@ -435,6 +465,7 @@ int main(void) {
         SCENE(streams_above_goaways_last_go_to_another_connection_and_those_below_stay),
         SCENE(no_error_after_a_whole_answer_is_its_end_and_before_it_truncation),
         SCENE(an_answer_is_cut_in_its_middle_by_the_code_of_its_ending),
+        SCENE(grpc_hears_of_a_head_over_the_limit_in_its_own_words),
         SCENE(grpc_hears_of_a_deadline_in_its_own_words),
         SCENE(an_http1_client_that_leaves_resets_the_http2_stream),
         SCENE(a_stream_that_is_reset_closes_the_http1_upstream_and_not_the_client),

@@ -217,14 +217,37 @@ static void empty_lines_before_a_request_are_passed_over_twice(void **state) {
 }
 
 /* ---- what is refused --------------------------------------------------------------------------------------------------------------------- */
-static void a_malformed_head_is_answered_and_the_connection_closed(void **state) {
+static const struct field *field_of(const struct rig *r, const char *name) { return head_find_name(r->legs[0]->head, str_of(name), NULL); }
+
+static void a_malformed_head_is_answered_by_an_exchange_and_the_connection_closed(void **state) {
     (void)state;
     struct rig *r = client();
-    rig_feed_text(r, "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" GET);
-    assert_true(r->nlegs == 0 && r->faults == 1 && r->fault.why == ENDING_CLIENT_ERROR && r->fault.status == 400);
-    assert_sent(r, "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\ncontent-length: 110\r\nconnection: close\r\n\r\n"
-                   "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"Host is repeated\",\"ending\":\"client_error\"}\n");
-    assert_int_equal(r->s.next, NEXT_CLOSE);
+    rig_feed_text(r, "POST /a HTTP/1.1\r\nContent-Type: x\r\nHost: a\r\nHost: b\r\nX-Late: y\r\n\r\n" GET);
+    assert_true(r->nlegs == 1 && r->legs[0]->unfit == 400 && r->faults == 0);
+    assert_true(str_eq(r->legs[0]->head->method, STR("POST")) && str_eq(r->legs[0]->head->target, STR("/a")));
+    assert_true(field_of(r, "content-type") && !field_of(r, "x-late")); /* what comes behind the fault may be taken in two ways */
+    assert_sent(r, "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 25\r\nconnection: close\r\n\r\n" RIG_BODY_TEXT);
+    assert_true(r->s.next == NEXT_CLOSE && r->legs[0]->closed && !r->legs[0]->faulted);
+    rig_free(r);
+}
+
+static void where_not_even_the_request_line_can_be_read_the_codec_answers(void **state) {
+    (void)state;
+    static const char *const lines[] = { "\x01", "GET", "G@T / HTTP/1.1", "GET /a#b HTTP/1.1", "GET  / HTTP/1.1", "GET / HTTQ/1.1", "GET / HTTP/1.1\v" };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct rig *r = client();
+        char text[100];
+        snprintf(text, sizeof text, "%s\r\nHost: a\r\n\r\n", lines[i]);
+        rig_feed_text(r, text);
+        assert_true(r->nlegs == 0 && r->faults == 1 && r->fault.why == ENDING_CLIENT_ERROR && r->fault.status == 400 && r->s.next == NEXT_CLOSE);
+        assert_sent_part(r, "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n");
+        rig_free(r);
+    }
+    struct rig *r = client();
+    rig_feed_text(r, "GET / HTTP/3.0\r\n\r\n");
+    assert_sent(r, "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: application/problem+json\r\ncontent-length: 151\r\nconnection: close\r\n\r\n"
+                   "{\"type\":\"about:blank\",\"title\":\"HTTP Version Not Supported\",\"status\":505,"
+                   "\"detail\":\"only HTTP/1.1 and HTTP/1.0 are spoken here\",\"ending\":\"client_error\"}\n");
     rig_free(r);
 }
 
@@ -244,19 +267,37 @@ static void heads_over_a_limit_are_refused_before_they_are_complete(void **state
     rig_feed_text(r, "GET /");
     rig_feed(r, long_text, 9 << 10);
     assert_sent_part(r, "HTTP/1.1 414 ");
+    assert_int_equal(r->legs[0]->head->target.n, 8 << 10); /* as much as it may have */
     rig_free(r);
     r = client();
     rig_feed_text(r, "GET / HTTP/1.1\r\nHost: a\r\nX-Long: ");
     rig_feed(r, long_text, 64 << 10);
     assert_sent_part(r, "HTTP/1.1 431 ");
+    assert_true(str_eq(r->legs[0]->head->target, STR("/")) && r->legs[0]->head->nfields == 0);
     rig_free(r);
+}
+
+/* However long the head is, and however it comes: what is kept of it is not longer than one that is served. */
+static void of_a_head_over_the_limit_the_first_fields_are_told(void **state) {
+    (void)state;
+    static char text[200 << 10], fields[40 << 10];
+    for (size_t n = 0; n < sizeof fields - 100; n += strlen(fields + n)) snprintf(fields + n, 100, "X-%05zu: %080d\r\n", n, 0);
+    snprintf(text, sizeof text, "POST /a.B/C HTTP/1.0\r\nContent-Type: application/grpc-web\r\n%s%s%s%s\r\n", fields, fields, fields, fields);
+    for (size_t piece = 200 << 10; piece; piece = piece == 1 ? 0 : piece > 2000 ? 1000 : 1) {
+        struct rig *r = client();
+        for (size_t at = 0, all = strlen(text); at < all; at += piece) rig_feed(r, text + at, piece < all - at ? piece : all - at);
+        assert_true(r->nlegs == 1 && r->legs[0]->unfit == 431 && r->legs[0]->closed);
+        assert_true(str_eq(field_of(r, "content-type")->value, STR("application/grpc-web")));
+        assert_true(r->legs[0]->head->version == 10 && r->legs[0]->head->nfields > 30 && r->legs[0]->head->nfields <= 128);
+        rig_free(r);
+    }
 }
 
 static void a_body_that_goes_wrong_is_answered_where_no_answer_began(void **state) {
     (void)state;
     struct rig *r = silent_client();
     rig_feed_text(r, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX");
-    assert_true(r->legs[0]->faulted && r->legs[0]->fault.status == 400 && r->faults == 1);
+    assert_true(r->legs[0]->unfit == 400 && r->legs[0]->closed && r->faults == 0 && r->s.next == NEXT_CLOSE);
     assert_sent_part(r, "HTTP/1.1 400 ");
     rig_free(r);
     r = silent_client();
@@ -517,9 +558,11 @@ int main(void) {
         cmocka_unit_test(pipelined_requests_wait_for_the_answer_before),
         cmocka_unit_test(a_request_that_says_close_is_the_last),
         cmocka_unit_test(empty_lines_before_a_request_are_passed_over_twice),
-        cmocka_unit_test(a_malformed_head_is_answered_and_the_connection_closed),
+        cmocka_unit_test(a_malformed_head_is_answered_by_an_exchange_and_the_connection_closed),
+        cmocka_unit_test(where_not_even_the_request_line_can_be_read_the_codec_answers),
         cmocka_unit_test(a_bare_lf_is_refused_as_soon_as_it_comes),
         cmocka_unit_test(heads_over_a_limit_are_refused_before_they_are_complete),
+        cmocka_unit_test(of_a_head_over_the_limit_the_first_fields_are_told),
         cmocka_unit_test(a_body_that_goes_wrong_is_answered_where_no_answer_began),
         cmocka_unit_test(a_request_that_was_not_finished_in_time_is_told),
         cmocka_unit_test(an_exchange_that_the_core_refuses_is_answered),

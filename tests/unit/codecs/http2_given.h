@@ -107,6 +107,13 @@ static inline void on_head(struct leg *g, const struct head *h) {
     else x->head = head_clone(h, &x->arena), x->heads++;
     note(x, h->interim ? 'i' : 'h');
 }
+static inline void on_unfit(struct leg *g, const struct head *h, const struct fault *f) {
+    struct exchange *x = exchange_of(g);
+    assert_true(x->live && h->request);
+    x->head = head_clone(h, &x->arena), x->heads++;
+    x->fault = *f;
+    note(x, 'u');
+}
 static inline void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
     struct exchange *x = exchange_of(g);
     assert_true(x->live && x->heads == 1 && x->ends == 0 && n > 0);
@@ -167,8 +174,8 @@ static inline void pulled(struct leg *g, size_t n) {
     exchange_of(g)->in_flight -= n;
 }
 static const struct codec_events given_events = {
-    .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_half_close = on_half_close,
-    .on_closed = on_closed, .on_goaway = on_goaway, .on_fault = on_fault, .pull = pull, .pulled = pulled,
+    .on_slots = on_slots, .on_open = on_open, .on_head = on_head, .on_unfit = on_unfit, .on_body = on_body, .on_end = on_end,
+    .on_half_close = on_half_close, .on_closed = on_closed, .on_goaway = on_goaway, .on_fault = on_fault, .pull = pull, .pulled = pulled,
 };
 
 /* ---- a side --------------------------------------------------------------------------------------------------------------------- */

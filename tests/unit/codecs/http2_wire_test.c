@@ -432,11 +432,20 @@ static void a_head_over_the_limit_is_told_431_and_its_neighbours_are_read_on(voi
         struct side d;
         struct script *t = script_to(&d, CODEC_DOWN);
         script_begin(t, &d);
-        GET(t, 1, whole, { "x-small", "kept in the table" }, { "x-big", big });
+        GET(t, 1, whole, { "x-small", "kept in the table" }, { "x-big", big }, { "content-type", "application/grpc" });
         script_send(t, &d);
-        assert_ended(latest(&d), ENDING_CLIENT_ERROR, 0);
+        assert_string_equal(latest(&d)->order, whole ? "ue" : "u");
         assert_int_equal(latest(&d)->fault.status, 431);
+        assert_field(latest(&d)->head, "content-type", "application/grpc"); /* what fits is told, wherever it stands */
+        assert_no_field(latest(&d)->head, "x-big");
+        answer_plain(latest(&d), 431);
+        d.codec->cancel(&latest(&d)->leg, ENDING_COMPLETED, 0, CANCEL_DRAIN);
+        side_flush(&d);
+        assert_true(latest(&d)->good);
         assert_int_equal(wrote(&d, NGHTTP2_HEADERS, 1, -1), 1);
+        d.now = instant_add(d.now, span_ms(10));
+        d.codec->tick(d.s, d.now);
+        side_flush(&d);
         assert_int_equal(resets(&d, 1, NGHTTP2_NO_ERROR), whole ? 0 : 1);
         GET(t, 3, true, { "x-small", "kept in the table" });
         script_send(t, &d);
