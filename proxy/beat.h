@@ -10,7 +10,7 @@
 #define BEAT_WINDOW span_ms(10) /* looked at once in so long */
 #define BEAT_BEGINS 50          /* percent of it that the thread ran, from which on there is a beat */
 #define BEAT_ENDS 25            /* ... and below which there is none: what the beat spares must not end it */
-#define BEAT_SHARE 8            /* a request lasts so many beats, at least, or they would be most of what it lasts */
+#define BEAT_SHARE 10           /* a request lasts so many beats, at least, or they would be most of what it lasts */
 
 struct beat { /* a worker's */
     span conf;     /* as configured; 0: never */

@@ -54,8 +54,8 @@ static void few_requests_that_come_and_go_fast_have_none(void **state) {
     (void)state;
     assert_false(window(99, 8, 50000)); /* each lasts 160 µs: two beats would double that */
     assert_true(window(99, 64, 50000));
-    assert_false(window(99, 39, 50000));
-    assert_true(window(99, 40, 50000)); /* 800 µs: eight beats */
+    assert_false(window(99, 49, 50000));
+    assert_true(window(99, 50, 50000)); /* 1 ms: ten beats */
     assert_true(window(99, 8, 0));
 }
 static void an_idle_hour_ends_it(void **state) {
