@@ -421,7 +421,7 @@ bool http1_parse_unfit(const uint8_t *p, size_t n, const struct http1_rules *r, 
     m->end = (const uint8_t *)h->target.p + h->target.n;
     h->version = 11;
     if (line.n == n) return h->target.n > 0;
-    if (version.n != 10 || take_version((struct str){ version.p + 1, 8 }, m).say) return false;
+    if (version.n != 10 || version.p[9] != '\r' || take_version((struct str){ version.p + 1, 8 }, m).say) return false;
     while (p[n - 1] != '\n') n--;
     take_fields(p + line.n + 1, p + n, r, m);
     m->end = p + n;

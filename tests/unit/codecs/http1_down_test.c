@@ -233,7 +233,8 @@ static void a_malformed_head_is_answered_by_an_exchange_and_the_connection_close
 
 static void where_not_even_the_request_line_can_be_read_the_codec_answers(void **state) {
     (void)state;
-    static const char *const lines[] = { "\x01", "GET", "G@T / HTTP/1.1", "GET /a#b HTTP/1.1", "GET  / HTTP/1.1", "GET / HTTQ/1.1", "GET / HTTP/1.1\v" };
+    static const char *const lines[] = { "\x01", "GET", "G@T / HTTP/1.1", "GET /a#b HTTP/1.1", "GET  / HTTP/1.1", "GET / HTTQ/1.1", "GET / HTTP/1.1\v",
+                                        "GET / HTTP/1.1\v\nA: b" };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct rig *r = client();
         char text[100];
