@@ -152,12 +152,12 @@ struct codec { /* core to codec; static const, one a file */
     void (*ready)(struct leg *g);                                  /* pull has something again */
     void (*send_trailers)(struct leg *g, const struct head *trailers); /* before pull says end */
     void (*credit)(struct leg *g, size_t n);                       /* the other side took n bytes of on_body */
-    /* Ends a leg that is not over. Returns what it did: never stronger than `want`, by enum order. WITHDRAWN (whenever output has not reached
+    /* Ends a leg that is not over. said: of UPSTREAM_RESET, by the upstream, for a wire that can pass it on. Returns what it did: never stronger than `want`, by enum order. WITHDRAWN (whenever output has not reached
      * the head) beats all. BAND, CLOSE: on_closed follows within this turn with why. DRAIN: input goes on to on_body, on_end and on_closed as
      * before, nothing more is sent. Down legs: CLOSE means that the answer is cut so that the client sees the truncation (T22), BAND that
      * in-band where the wire has it. A leg whose answer is complete while the request is still coming ends in good order with
      * (COMPLETED, DRAIN): HTTP/1 closes after lingering, HTTP/2 sends RST_STREAM(NO_ERROR). */
-    enum cancel_way (*cancel)(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want);
+    enum cancel_way (*cancel)(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want);
     bool (*side)(struct leg *g, struct out *o);    /* SIDE: the bytes for a fresh connection to the same endpoint; done at its close. NULL: never */
     /* Down: a request that has begun (session.begun) but was not opened will not be waited for: answer f's status where the wire has an answer
      * without an exchange, then NEXT_CLOSE; on_fault says so, as for a malformed one. Used by timeouts.header (408). */

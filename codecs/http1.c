@@ -154,7 +154,6 @@ void http1_end_in(struct session *s, struct leg *g, const struct head *trailers,
     }
 }
 /* Semantics 4: in a tunnel a TCP reset is what RST_STREAM(CANCEL) is (RFC 8441 5), and its other end hears of it as such. */
-#define HTTP2_CANCEL 0x8u
 static void lost(struct session *s, const struct fault *f) {
     struct leg *g = tail(s)->leg;
     struct fault mine = *f;
@@ -162,7 +161,7 @@ static void lost(struct session *s, const struct fault *f) {
         mine.unprocessed = !g->head_taken;
         if (f->why == ENDING_UPSTREAM_CLOSED && of(g)->framing == FRAME_TUNNEL && g->in != LEG_NOTHING) {
             mine.why = ENDING_UPSTREAM_RESET;
-            mine.wire = HTTP2_CANCEL;
+            mine.said = RESET_CANCEL;
         }
     }
     http1_retire(s, NEXT_RESET);
@@ -224,22 +223,22 @@ static void credit(struct leg *g, size_t n) {
     (void)n;
 }
 
-static void close_leg(struct leg *g, enum ending why, uint32_t wire, bool unprocessed) {
+static void close_leg(struct leg *g, enum ending why, enum reset_word said, bool unprocessed) {
     of(g)->closing = true;
-    of(g)->why = (struct fault){ .why = why, .wire = wire, .unprocessed = unprocessed };
+    of(g)->why = (struct fault){ .why = why, .said = said, .unprocessed = unprocessed };
     g->session->wants_output = true;
 }
 
 /* An upstream's connection is reset rather than closed: a FIN may be taken for a half-close (T1), and the bytes that it would wait for are
  * those of a request that nobody wants any more. */
-static enum cancel_way cancel_up(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
+static enum cancel_way cancel_up(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want) {
     struct session *s = g->session;
     if (!g->head_taken) {
-        close_leg(g, why, wire, true);
+        close_leg(g, why, said, true);
         return CANCEL_WITHDRAWN;
     }
     if (want >= CANCEL_CLOSE) {
-        close_leg(g, why, wire, false);
+        close_leg(g, why, said, false);
         http1_retire(s, NEXT_RESET);
         return CANCEL_CLOSE;
     }
@@ -261,7 +260,7 @@ static void stop_request(struct leg *g) {
     s->wants_output = true;
 }
 
-static enum cancel_way cancel_down(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
+static enum cancel_way cancel_down(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want) {
     struct session *s = g->session;
     if (want == CANCEL_DRAIN && why == ENDING_COMPLETED) {
         stop_request(g);
@@ -269,21 +268,21 @@ static enum cancel_way cancel_down(struct leg *g, enum ending why, uint32_t wire
     }
     if (want == CANCEL_DRAIN && g->in != LEG_END && tail(s)->in != IN_HELD) {
         of(g)->muted = g->out != LEG_END;
-        of(g)->why = (struct fault){ .why = why, .wire = wire };
+        of(g)->why = (struct fault){ .why = why, .said = said };
         g->out = LEG_END;
         tail(s)->last = true;
         return CANCEL_DRAIN;
     }
-    close_leg(g, why, wire, false);
+    close_leg(g, why, said, false);
     http1_retire(s, why == ENDING_CLIENT_STALLED ? NEXT_RESET : http1_cut(g));
     return want == CANCEL_DRAIN ? CANCEL_DRAIN : CANCEL_CLOSE;
 }
 
-static enum cancel_way cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
+static enum cancel_way cancel(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want) {
     if (!is_current(g)) return CANCEL_NONE;
     bool down = is_down(g->session);
     if (want == CANCEL_NONE && (down || g->head_taken)) return CANCEL_NONE;
-    return down ? cancel_down(g, why, wire, want) : cancel_up(g, why, wire, want);
+    return down ? cancel_down(g, why, said, want) : cancel_up(g, why, said, want);
 }
 
 static void refuse_begun(struct session *s, const struct fault *f) {

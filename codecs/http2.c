@@ -211,7 +211,7 @@ static bool ends_in_order(const struct http2 *h, const struct leg *g, const stru
 }
 
 static struct fault fault_of(const struct http2 *h, const struct leg *g, const struct http2_leg *t, uint32_t code) {
-    struct fault f = { .wire = code };
+    struct fault f = { .wire = code, .said = http2_word_of(code) };
     if (h->s->role == CODEC_DOWN) {
         f.why = t->peer_reset ? ENDING_CLIENT_RESET : ENDING_CLIENT_ERROR;
     } else if (code == NGHTTP2_REFUSED_STREAM && g->in == LEG_NOTHING) { /* its RST_STREAM, or above GOAWAY's last id */
@@ -427,7 +427,7 @@ static void http2_credit(struct leg *g, size_t n) {
     if (nghttp2_session_want_write(t->h->ng)) t->h->s->wants_output = true;
 }
 
-static enum cancel_way cancel_down(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
+static enum cancel_way cancel_down(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want) {
     struct http2_leg *t = http2_leg_of(g);
     struct http2 *h = t->h;
     if (want <= CANCEL_DRAIN) { /* the answer was given whole; the rest of the request is not wanted */
@@ -438,22 +438,22 @@ static enum cancel_way cancel_down(struct leg *g, enum ending why, uint32_t wire
         }
         return CANCEL_DRAIN;
     }
-    nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, http2_code_for_client(why, wire));
-    leg_close_later(t, &(struct fault){ .why = why, .wire = wire });
+    nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, http2_code_for_client(why, said));
+    leg_close_later(t, &(struct fault){ .why = why, .said = said });
     return want < CANCEL_BAND ? CANCEL_CLOSE : CANCEL_BAND;
 }
 
-static enum cancel_way cancel_up(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
+static enum cancel_way cancel_up(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want) {
     struct http2_leg *t = http2_leg_of(g);
     struct http2 *h = t->h;
     if (!g->head_taken) {
         if (t->stream) nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, t->stream, NGHTTP2_CANCEL); /* T11: still queued, so not sent */
-        leg_close_later(t, &(struct fault){ .why = why, .wire = wire, .unprocessed = true });
+        leg_close_later(t, &(struct fault){ .why = why, .said = said, .unprocessed = true });
         return CANCEL_WITHDRAWN;
     }
     if (want >= CANCEL_BAND) {
         http2_tell_cancel(h, t);
-        leg_close_later(t, &(struct fault){ .why = why, .wire = wire });
+        leg_close_later(t, &(struct fault){ .why = why, .said = said });
         return CANCEL_BAND;
     }
     if (g->in == LEG_END) { /* nothing is left to drain, only our own upload to break off */
@@ -464,11 +464,11 @@ static enum cancel_way cancel_up(struct leg *g, enum ending why, uint32_t wire, 
     return CANCEL_DRAIN;
 }
 
-static enum cancel_way http2_cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
+static enum cancel_way http2_cancel(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want) {
     struct http2_leg *t = http2_leg_of(g);
     if (http2_leg_is_over(t)) return CANCEL_NONE;
     if (want == CANCEL_NONE && (t->h->s->role == CODEC_DOWN || g->head_taken)) return CANCEL_NONE; /* withdrawing beats all, also nothing */
-    enum cancel_way way = t->h->s->role == CODEC_UP ? cancel_up(g, why, wire, want) : cancel_down(g, why, wire, want);
+    enum cancel_way way = t->h->s->role == CODEC_UP ? cancel_up(g, why, said, want) : cancel_down(g, why, said, want);
     t->h->s->wants_output = true;
     return way;
 }

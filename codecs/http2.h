@@ -144,7 +144,9 @@ bool http2_may_tell(const struct http2 *h);
 /* Down: RST_STREAM(NO_ERROR) behind an answer that was complete before its request. */
 void http2_reset_behind_answer(struct http2 *h, const struct http2_leg *t);
 /* Down: the code of a RST_STREAM that cuts an answer. */
-uint32_t http2_code_for_client(enum ending why, uint32_t wire);
+uint32_t http2_code_for_client(enum ending why, enum reset_word said);
+/* RFC 9113 7, in the core's words. */
+enum reset_word http2_word_of(uint32_t code);
 void http2_limbo_serve(struct http2 *h);                  /* resets what is due */
 void http2_limbo_remove(struct http2 *h, int32_t stream); /* it closed by itself */
 instant http2_resets_wake(const struct http2 *h);

@@ -80,10 +80,21 @@ void http2_tell_cancel(struct http2 *h, struct http2_leg *t) {
     }
 }
 
+enum reset_word http2_word_of(uint32_t code) {
+    switch (code) {
+    case NGHTTP2_INTERNAL_ERROR: return RESET_INTERNAL;
+    case NGHTTP2_REFUSED_STREAM: return RESET_REFUSED;
+    case NGHTTP2_CANCEL: return RESET_CANCEL;
+    case NGHTTP2_ENHANCE_YOUR_CALM: return RESET_CALM;
+    case NGHTTP2_INADEQUATE_SECURITY: return RESET_SECURITY;
+    default: return code > NGHTTP2_HTTP_1_1_REQUIRED ? RESET_UNKNOWN : RESET_UNSAID;
+    }
+}
+
 /* Semantics 3 and 4: the upstream's own CANCEL, INTERNAL_ERROR and ENHANCE_YOUR_CALM pass; the rest is the table's. */
-uint32_t http2_code_for_client(enum ending why, uint32_t wire) {
-    bool passes = wire == NGHTTP2_CANCEL || wire == NGHTTP2_INTERNAL_ERROR || wire == NGHTTP2_ENHANCE_YOUR_CALM;
-    return why == ENDING_UPSTREAM_RESET && passes ? wire : ending_rows[why].reset;
+uint32_t http2_code_for_client(enum ending why, enum reset_word said) {
+    enum reset_word word = why == ENDING_UPSTREAM_RESET && (said == RESET_CANCEL || said == RESET_CALM) ? said : ending_rows[why].reset;
+    return word == RESET_CANCEL ? NGHTTP2_CANCEL : word == RESET_CALM ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR;
 }
 
 void http2_limbo_serve(struct http2 *h) {

@@ -5,8 +5,8 @@
 
 const struct ending_row ending_rows[ENDINGS] = {
     [ENDING_NONE] = { .name = "none", .sentence = "it has not ended" },
-#define ENDING(C, n, who, status, code, h2, up, text)                                                                   \
-    [ENDING_##C] = { .name = n, .sentence = text, .http = status, .grpc = code, .reset = h2, .side = ENDING_SIDE_##who, \
+#define ENDING(C, n, who, status, code, word, up, text)                                                                   \
+    [ENDING_##C] = { .name = n, .sentence = text, .http = status, .grpc = code, .reset = RESET_##word, .side = ENDING_SIDE_##who, \
                      .upstream = ENDING_UP_##up },
 #include "core/ending.def"
 #undef ENDING

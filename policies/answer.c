@@ -121,18 +121,20 @@ void answer_decide(const struct answer_policy *p, enum ending why, uint16_t stat
     out->retry_after = row->retry_after;
 }
 
-/* gRPC over HTTP/2, "Errors", with the rows that semantics 3 adds. Codes: RFC 9113 7. */
-static uint8_t grpc_of_reset(uint32_t wire, bool late) {
-    switch (wire) {
-    case 0x7: return 14;             /* REFUSED_STREAM: UNAVAILABLE */
-    case 0x8: return late ? 4 : 1;   /* CANCEL: DEADLINE_EXCEEDED, or CANCELLED */
-    case 0xb: return 8;              /* ENHANCE_YOUR_CALM: RESOURCE_EXHAUSTED */
-    case 0xc: return 7;              /* INADEQUATE_SECURITY: PERMISSION_DENIED */
-    default: return wire > 0xd ? 2 : 13; /* an unknown one: UNKNOWN; all others: INTERNAL */
+/* gRPC over HTTP/2, "Errors", with the rows that semantics 3 adds. */
+static uint8_t grpc_of_reset(enum reset_word said, bool late) {
+    switch (said) {
+    case RESET_REFUSED: return GRPC_UNAVAILABLE;
+    case RESET_CANCEL: return late ? GRPC_DEADLINE_EXCEEDED : GRPC_CANCELLED;
+    case RESET_CALM: return GRPC_RESOURCE_EXHAUSTED;
+    case RESET_SECURITY: return GRPC_PERMISSION_DENIED;
+    case RESET_UNKNOWN: return GRPC_UNKNOWN;
+    case RESET_UNSAID: case RESET_INTERNAL: case RESET_WORDS: break;
     }
+    return GRPC_INTERNAL;
 }
-void answer_by_code(const struct answer_policy *p, enum ending why, uint32_t wire, bool after_head, bool late, struct rpc_answer *out) {
+void answer_by_code(const struct answer_policy *p, enum ending why, enum reset_word said, bool after_head, bool late, struct rpc_answer *out) {
     if (p->row[why].grpc_given) return;
-    if (why == ENDING_UPSTREAM_RESET) out->grpc = grpc_of_reset(wire, late);
-    else if (why == ENDING_UPSTREAM_CLOSED && after_head) out->grpc = 13;
+    if (why == ENDING_UPSTREAM_RESET) out->grpc = grpc_of_reset(said, late);
+    else if (why == ENDING_UPSTREAM_CLOSED && after_head) out->grpc = GRPC_INTERNAL;
 }

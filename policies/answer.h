@@ -12,7 +12,7 @@ extern const struct conf_table answer_table; /* a key an ending that can owe an 
 void answer_decide(const struct answer_policy *p, enum ending why, uint16_t status, const char *detail, struct rpc_answer *out);
 /* After answer_decide, for what an upstream did: its RST_STREAM code as a gRPC status (semantics 3), and a connection that was lost after the head.
  * A status that the policy gives stays. late: the deadline has passed. */
-void answer_by_code(const struct answer_policy *p, enum ending why, uint32_t wire, bool after_head, bool late, struct rpc_answer *out);
+void answer_by_code(const struct answer_policy *p, enum ending why, enum reset_word said, bool after_head, bool late, struct rpc_answer *out);
 const char *grpc_status_name(uint8_t code); /* "DEADLINE_EXCEEDED"; "UNKNOWN" for what has no name */
 uint8_t grpc_status_by_name(struct str text); /* its name in any case, or its number; 0 (OK) where it is none of an error */
 #endif

@@ -80,7 +80,7 @@ static void observe(struct attempt *a, enum ending why) {
 static enum cancel_way tell(struct attempt *a, enum ending why, enum cancel_way want) {
     const struct session *s = a->up.session;
     uint32_t before = s->cancels_deferred;
-    enum cancel_way did = leg_cancel(&a->up, why, a->x->context.wire, want);
+    enum cancel_way did = leg_cancel(&a->up, why, RESET_UNSAID, want);
     a->x->cancel_deferred |= s->cancels_deferred != before;
     return did;
 }

@@ -93,13 +93,13 @@ static bool is_late(const struct exchange *x) {
 static struct rpc_answer answer_for(struct exchange *x, enum ending why) {
     struct rpc_answer a = { 0 };
     answer_decide(&x->policy->answer, why, x->fault.status, x->fault.say, &a);
-    answer_by_code(&x->policy->answer, why, x->context.wire, x->answered != ANSWERED_NOT, is_late(x), &a);
+    answer_by_code(&x->policy->answer, why, x->fault.said, x->answered != ANSWERED_NOT, is_late(x), &a);
     a.head_request = str_eq(x->request->method, STR("HEAD"));
     return a;
 }
-/* The peer's code, for a client whose protocol has no word of its own for the ending (semantics 3 and 4). */
-static uint32_t wire_for_client(const struct exchange *x) { return x->rpc && strcmp(x->rpc->family, "http") != 0 ? 0 : x->context.wire; }
-static void cut(struct exchange *x) { leg_cancel(&x->leg, x->context.ending, wire_for_client(x), CANCEL_BAND); }
+/* The peer's word passes to a client whose protocol has none of its own for the ending (semantics 3 and 4). */
+static enum reset_word said_to_client(const struct exchange *x) { return x->rpc && strcmp(x->rpc->family, "http") != 0 ? RESET_UNSAID : x->fault.said; }
+void exchange_cut(struct exchange *x) { leg_cancel(&x->leg, x->context.ending, said_to_client(x), CANCEL_BAND); }
 /* What a client that still waits is told. */
 static void answer_ending(struct exchange *x, enum ending why) {
     struct rpc_answer what = answer_for(x, why);
@@ -119,7 +119,7 @@ static void answer_ending(struct exchange *x, enum ending why) {
         x->cut_pending = true; /* what was received is delivered first (semantics 4); bounded by the write timeout */
         wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.write));
     } else {
-        cut(x);
+        exchange_cut(x);
     }
 }
 
@@ -147,7 +147,7 @@ static void on_ended(struct hook *h, const struct context *c, enum ending why) {
     body_clear(&x->up);
     if (x->leg.session && why != ENDING_COMPLETED && (x->answered != ANSWERED_WHOLE || why == ENDING_CLIENT_STALLED)) {
         if (ending_rows[why].http > ENDING_CUT && x->rpc) answer_ending(x, why);
-        else cut(x);
+        else exchange_cut(x);
     }
     if (x->leg.session && x->answered == ANSWERED_WHOLE) { /* its afterlife: an answer on its way to a client that is slow to take it */
         wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.write));
@@ -299,7 +299,7 @@ static void pulled(struct leg *g, size_t n) {
     attempt_credit(x, x->bridge && body_waiting(&x->down, x->down_offset) == 0 ? SIZE_MAX : n);
     if (x->cut_pending && body_waiting(&x->down, x->down_offset) == 0) {
         x->cut_pending = false;
-        cut(x);
+        exchange_cut(x);
     }
 }
 static void on_slots(struct session *s) { (void)s; }

@@ -160,6 +160,8 @@ void attempt_credit(struct exchange *x, size_t n);
 void attempt_call(struct exchange *x, enum ending why);
 /* Ends it with a fault's cause, keeping its sentence and status for the answer. */
 void exchange_fail(struct exchange *x, const struct fault *f);
+/* It has ended, and its client sees as much of its answer as it got. */
+void exchange_cut(struct exchange *x);
 /* From an attempt: a head, bytes, the end of the answer. */
 void exchange_answer_head(struct exchange *x, const struct head *h);
 void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied);

@@ -63,7 +63,7 @@ static instant later_move(instant moved, const struct conn *c) {
 static void on_idle(struct timer *t, instant now) {
     struct exchange *x = CONTAINER_OF(t, struct exchange, idle);
     if (context_is_ended(&x->context)) { /* its afterlife: what was to be delivered, or discarded */
-        leg_cancel(&x->leg, x->context.ending, x->context.wire, CANCEL_BAND);
+        exchange_cut(x);
         return;
     }
     if (x->answered == ANSWERED_WHOLE && body_waiting(&x->down, x->down_offset) == 0) { /* the rest of an upload that nobody wants */

@@ -126,9 +126,9 @@ static char *hears_http(const struct policy *p, enum ending e) {
 }
 /* Where the peer's code, or whether the answer had begun, says which (semantics 3). */
 static bool is_by_code(const struct policy *p, enum ending e, uint8_t grpc) {
-    for (uint32_t wire = 0; wire < 16; wire++) {
+    for (enum reset_word said = 0; said < RESET_WORDS; said++) {
         struct rpc_answer a = { .grpc = grpc };
-        answer_by_code(&p->answer, e, wire, false, false, &a);
+        answer_by_code(&p->answer, e, said, false, false, &a);
         if (a.grpc != grpc) return true;
     }
     return false;

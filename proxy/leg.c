@@ -36,10 +36,10 @@ void leg_credit(struct leg *g, size_t n) {
     if (c->paused && g->uncredited <= BODY_WINDOW / 2) conn_pace(c);
     conn_touch(c);
 }
-enum cancel_way leg_cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
+enum cancel_way leg_cancel(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want) {
     if (!g->session) return CANCEL_NONE;
     struct conn *c = conn_of(g->session);
-    enum cancel_way did = g->session->codec->cancel(g, why, wire, want);
+    enum cancel_way did = g->session->codec->cancel(g, why, said, want);
     c->urgent = true;
     conn_touch(c);
     return did;

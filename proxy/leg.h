@@ -11,7 +11,7 @@ void leg_send_head(struct leg *g, const struct head *h);
 void leg_ready(struct leg *g);
 void leg_send_trailers(struct leg *g, const struct head *trailers);
 void leg_credit(struct leg *g, size_t n);
-enum cancel_way leg_cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want);
+enum cancel_way leg_cancel(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want);
 /* What it has to say waits for no beat: it is an ending. */
 void leg_hurry(struct leg *g);
 /* From on_body: counts what was given; pauses the connection where its flow is the session's. */

@@ -261,7 +261,7 @@ static void toy_credit(struct leg *g, size_t n) { (void)g; (void)n; }
 static void toy_tick(struct session *s, instant now) { (void)now; toy_settle(s); }
 static void toy_close(struct session *s) { (void)s; }
 
-static enum cancel_way toy_cancel(struct leg *g, enum ending why, uint32_t wire, enum cancel_way want) {
+static enum cancel_way toy_cancel(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want) {
     if (!toy_is_current(g)) return CANCEL_NONE;
     struct session *s = g->session;
     struct toy_leg *x = toy_leg_of(g);
@@ -278,7 +278,7 @@ static enum cancel_way toy_cancel(struct leg *g, enum ending why, uint32_t wire,
         return CANCEL_DRAIN;
     }
     x->closing = true;
-    x->why = (struct fault){ .why = why, .wire = wire, .unprocessed = up && !g->head_taken };
+    x->why = (struct fault){ .why = why, .said = said, .unprocessed = up && !g->head_taken };
     if (up && !g->head_taken) return CANCEL_WITHDRAWN;
     toy_retire(s);
     return want < CANCEL_CLOSE ? want : CANCEL_CLOSE;

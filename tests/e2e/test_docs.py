@@ -33,7 +33,7 @@ def test_the_reference_is_fresh():
 GRPC = ("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
         "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED")
 TOLD = {"NOTHING": "—", "CANCEL": "cancelled", "NEVER_ASKED": "never asked", "PROTOCOL": "protocol error"}
-ROW = re.compile(r'^ENDING\((\w+), *"(\w+)", *(\w+), *(\w+), *(\d+), *(\d+), *(\w+), *"([^"]*)"\)$', re.M)
+ROW = re.compile(r'^ENDING\((\w+), *"(\w+)", *(\w+), *(\w+), *(\d+), *(\w+), *(\w+), *"([^"]*)"\)$', re.M)
 
 
 def endings():

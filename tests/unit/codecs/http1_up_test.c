@@ -371,7 +371,7 @@ static void a_reset_in_a_tunnel_is_a_cancel(void **state) {
     const struct rig_leg *x = ask_tunnel(r, "websocket");
     rig_feed_text(r, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     rig_lost(r, ENDING_UPSTREAM_CLOSED);
-    assert_true(x->faulted && x->fault.why == ENDING_UPSTREAM_RESET && x->fault.wire == 8);
+    assert_true(x->faulted && x->fault.why == ENDING_UPSTREAM_RESET && x->fault.said == RESET_CANCEL);
     rig_free(r);
     r = upstream();
     x = ask_tunnel(r, "websocket");

@@ -400,8 +400,8 @@ static inline void answer_plain(struct exchange *x, uint16_t status) {
 static inline void answer_body(struct exchange *x, uint16_t status) {
     x->side->codec->send_head(&x->leg, answer_head(x, status, BODY_STREAM));
 }
-static inline enum cancel_way cancel(struct exchange *x, enum ending why, uint32_t wire, enum cancel_way want) {
-    return x->side->codec->cancel(&x->leg, why, wire, want);
+static inline enum cancel_way cancel(struct exchange *x, enum ending why, enum reset_word said, enum cancel_way want) {
+    return x->side->codec->cancel(&x->leg, why, said, want);
 }
 static inline void trailer(struct exchange *x, const char *name, const char *value) {
     struct head *h = ARENA_NEW(&x->arena, struct head);

@@ -114,7 +114,7 @@ static void t16_what_the_upstream_says_is_heard_while_nothing_can_be_written(voi
     talk(&p);
     p.up.blocked = true;
     give_zeros(up, 100000, false);
-    cancel(p.down.x[0], ENDING_UPSTREAM_RESET, NGHTTP2_ENHANCE_YOUR_CALM, CANCEL_CLOSE);
+    cancel(p.down.x[0], ENDING_UPSTREAM_RESET, RESET_CALM, CANCEL_CLOSE);
     carry(&p.down, &p.up);
     assert_ended(up, ENDING_UPSTREAM_RESET, NGHTTP2_ENHANCE_YOUR_CALM);
     assert_lives(other);

@@ -408,9 +408,9 @@ static void what_the_socket_has_no_room_for_is_withdrawn_too(void **state) {
     struct exchange *up = asked(&p.up, "GET", "/");
     side_flush(&p.up);
     assert_false(up->leg.head_taken);
-    assert_int_equal(cancel(up, ENDING_CLIENT_RESET, 8, CANCEL_BAND), CANCEL_WITHDRAWN);
+    assert_int_equal(cancel(up, ENDING_CLIENT_RESET, RESET_UNSAID, CANCEL_BAND), CANCEL_WITHDRAWN);
     side_flush(&p.up);
-    assert_ended(up, ENDING_CLIENT_RESET, 8); /* though the socket takes nothing */
+    assert_ended(up, ENDING_CLIENT_RESET, 0); /* though the socket takes nothing */
     p.up.blocked = false;
     talk(&p);
     assert_int_equal(p.down.nx, 0);
@@ -427,11 +427,11 @@ static void a_cancel_resets_with_cancel_whatever_the_cause(void **state) {
         pair_begin(&p);
         struct exchange *up = asked(&p.up, "GET", "/");
         talk(&p);
-        assert_int_equal(cancel(up, causes[i], 3, CANCEL_BAND), CANCEL_BAND);
+        assert_int_equal(cancel(up, causes[i], RESET_CALM, CANCEL_BAND), CANCEL_BAND);
         assert_int_equal(cancel(up, ENDING_DEADLINE, 0, CANCEL_BAND), CANCEL_NONE); /* once */
         assert_lives(up);
         talk(&p);
-        assert_ended(up, causes[i], 3);
+        assert_ended(up, causes[i], 0);
         assert_int_equal(resets(&p.up, 1, NGHTTP2_CANCEL), 1);
         assert_ended(latest(&p.down), ENDING_CLIENT_RESET, NGHTTP2_CANCEL);
         assert_int_equal(resets(&p.down, -1, -1), 0); /* T11 */
@@ -558,7 +558,7 @@ static void a_cut_answer_carries_the_code_of_its_ending(void **state) {
     (void)state;
     for (enum ending why = 1; why < ENDINGS; why++) {
         if (why == ENDING_COMPLETED) continue;
-        for (uint32_t wire = 0; wire < 16; wire++) {
+        for (enum reset_word said = 0; said < RESET_WORDS; said++) {
             struct pair p;
             pair_open(&p);
             pair_begin(&p);
@@ -568,14 +568,13 @@ static void a_cut_answer_carries_the_code_of_its_ending(void **state) {
             answer_body(down, 200);
             give(down, "part", 4, false);
             talk(&p);
-            assert_int_equal(cancel(down, why, wire, CANCEL_CLOSE), CANCEL_CLOSE);
+            assert_int_equal(cancel(down, why, said, CANCEL_CLOSE), CANCEL_CLOSE);
             talk(&p);
-            uint32_t code = ending_rows[why].reset;
-            if (why == ENDING_UPSTREAM_RESET) {
-                code = wire == NGHTTP2_CANCEL || wire == NGHTTP2_ENHANCE_YOUR_CALM ? wire : NGHTTP2_INTERNAL_ERROR;
-            }
+            uint32_t code = ending_rows[why].reset == RESET_CANCEL ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR;
+            if (why == ENDING_UPSTREAM_RESET && said == RESET_CANCEL) code = NGHTTP2_CANCEL;
+            if (why == ENDING_UPSTREAM_RESET && said == RESET_CALM) code = NGHTTP2_ENHANCE_YOUR_CALM;
             assert_int_equal(resets(&p.down, 1, code), 1);
-            assert_ended(down, why, wire);
+            assert_ended(down, why, 0);
             assert_ended(up, ENDING_UPSTREAM_RESET, code);
             assert_string_equal(up->order, "hbc");
             pair_close(&p);

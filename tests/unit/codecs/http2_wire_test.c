@@ -33,6 +33,9 @@ static void a_reset_before_the_answers_end_is_a_failure_with_the_upstreams_code(
             } else {
                 assert_ended(x, ENDING_UPSTREAM_RESET, code); /* also NO_ERROR: truncation is no success */
                 assert_false(x->fault.unprocessed);           /* T39 */
+                static const enum reset_word words[14] = { [2] = RESET_INTERNAL, [7] = RESET_REFUSED, [8] = RESET_CANCEL, [11] = RESET_CALM,
+                                                           [12] = RESET_SECURITY };
+                assert_int_equal(x->fault.said, code < 14 ? words[code] : RESET_UNKNOWN);
             }
             assert_int_equal(resets(&d, -1, -1), 0); /* T11: never answered */
             assert_int_equal(buffer_size(&x->body), phase == 2 ? 3 : 0);

@@ -38,16 +38,16 @@ static void an_answer_is_owed_unless_the_client_is_gone(void **state) {
     assert_int_equal(row(ENDING_CLIENT_STALLED)->http, ENDING_CUT);
 }
 
-static void codes_of_grpc_and_http2_are_those_of_the_page(void **state) {
+static void codes_of_grpc_and_words_of_resets_are_those_of_the_page(void **state) {
     (void)state;
     for (enum ending e = ENDING_COMPLETED + 1; e < ENDINGS; e++) {
         assert_in_range(row(e)->grpc, 1, 16); /* never OK */
-        assert_true(row(e)->reset == 8 || row(e)->reset == 2); /* semantics 4: CANCEL or INTERNAL_ERROR */
+        assert_true(row(e)->reset == RESET_CANCEL || row(e)->reset == RESET_INTERNAL); /* semantics 4 */
         if (row(e)->http == 504) assert_int_equal(row(e)->grpc, 4);
         if (row(e)->http == 503 && e != ENDING_OPERATOR_CANCELLED) assert_int_equal(row(e)->grpc, 14);
     }
     const enum ending cancel[] = { ENDING_DEADLINE, ENDING_TRY_TIMEOUT, ENDING_PARENT_CANCELLED, ENDING_OPERATOR_CANCELLED };
-    for (size_t i = 0; i < 4; i++) assert_int_equal(row(cancel[i])->reset, 8);
+    for (size_t i = 0; i < 4; i++) assert_int_equal(row(cancel[i])->reset, RESET_CANCEL);
 }
 
 static void an_upstream_hears_of_every_ending_that_is_not_its_own(void **state) {
@@ -68,7 +68,7 @@ int main(void) {
         cmocka_unit_test(every_ending_has_a_name_of_its_own_and_is_found_by_it),
         cmocka_unit_test(a_name_that_is_none_names_no_ending),
         cmocka_unit_test(an_answer_is_owed_unless_the_client_is_gone),
-        cmocka_unit_test(codes_of_grpc_and_http2_are_those_of_the_page),
+        cmocka_unit_test(codes_of_grpc_and_words_of_resets_are_those_of_the_page),
         cmocka_unit_test(an_upstream_hears_of_every_ending_that_is_not_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
