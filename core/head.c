@@ -152,6 +152,12 @@ bool is_field_value(struct str s) {
     }
     return true;
 }
+bool is_path_target(struct str s) {
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f || s.p[i] == '#') return false;
+    }
+    return s.n > 0 && s.p[0] == '/';
+}
 
 static const char *const reasons[] = { /* IANA, HTTP Status Code Registry */
     [100] = "Continue", [101] = "Switching Protocols", [102] = "Processing", [103] = "Early Hints",

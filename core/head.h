@@ -77,6 +77,8 @@ bool is_token(struct str s);
 bool is_lower_token(struct str s);
 /* RFC 9110 5.5: a field value as it may be sent: no CR, LF, NUL, no control but HTAB. */
 bool is_field_value(struct str s);
+/* RFC 9112 3.2.1: a path, and maybe a query, that can stand in a request as it is: begins with /, has neither blanks nor controls nor #. */
+bool is_path_target(struct str s);
 /* The reason phrase of a status for HTTP/1, "" where none is registered. */
 const char *status_reason(uint16_t status);
 #endif

@@ -16,12 +16,6 @@ static bool parse_call_headers(struct conf *c, const struct conf_node *n, const 
     return c->errors == before;
 }
 
-static bool is_printable_path(struct str s) {
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f || s.p[i] == '#') return false;
-    return s.n && s.p[0] == '/';
-}
-
 static void compile(struct conf *c, struct conf_pos pos, const char *what, struct str text, struct template *t) {
     const char *fault = template_compile(&c->arena, text, t);
     if (fault) conf_error(c, pos, NULL, "the %s has %s", what, fault);
@@ -44,7 +38,7 @@ static void check_call(struct conf *c, const struct conf_node *n, void *at) {
     compile(c, conf_pos_of(n, "body"), "body", call->body, &call->body_template);
     compile_headers(c, call);
     if (!is_token(call->method)) conf_error(c, conf_pos_of(n, "method"), NULL, "\"%.*s\" is no method", STR_ARG(call->method));
-    if (call->path.n && !is_printable_path(call->path))
+    if (call->path.n && !is_path_target(call->path))
         conf_error(c, conf_pos_of(n, "path"), NULL, "the path begins with / and has neither blanks nor #");
     for (size_t i = 0; i < call->endings.n; i++) {
         enum ending e = check_ending(c, call->endings.v[i].at);

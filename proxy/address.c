@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/un.h>
 
 #define HOST_MAX 253u /* RFC 1035 2.3.4, without the dot at the end */
@@ -128,6 +129,35 @@ const char *address_parse(struct str text, struct address *out) {
     if (set_v4(out, out->host)) return NULL;
     out->kind = ADDRESS_NAME;
     return check_name(out->host);
+}
+
+/* ---- as sockets have them ------------------------------------------------------------------------------------------------------- */
+
+bool sockaddr_eq(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
+    if (a->ss_family != b->ss_family) return false;
+    if (a->ss_family == AF_INET) {
+        const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
+        return x->sin_addr.s_addr == y->sin_addr.s_addr && x->sin_port == y->sin_port;
+    }
+    if (a->ss_family == AF_UNIX) return strcmp(((const struct sockaddr_un *)(const void *)a)->sun_path, ((const struct sockaddr_un *)(const void *)b)->sun_path) == 0;
+    const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
+    return memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0 && x->sin6_port == y->sin6_port;
+}
+socklen_t sockaddr_len(const struct sockaddr_storage *sa) {
+    return sa->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+void sockaddr_print(const struct sockaddr_storage *sa, char text[ENDPOINT_TEXT_MAX]) {
+    char ip[INET6_ADDRSTRLEN] = "";
+    const struct sockaddr_in *v4 = (const void *)sa;
+    const struct sockaddr_in6 *v6 = (const void *)sa;
+    text[0] = '\0';
+    if (sa->ss_family == AF_INET) {
+        inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof ip);
+        snprintf(text, ENDPOINT_TEXT_MAX, "%s:%u", ip, ntohs(v4->sin_port));
+    } else if (sa->ss_family == AF_INET6) {
+        inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof ip);
+        snprintf(text, ENDPOINT_TEXT_MAX, "[%s]:%u", ip, ntohs(v6->sin6_port));
+    }
 }
 
 /* ---- networks ------------------------------------------------------------------------------------------------------------------ */

@@ -242,13 +242,6 @@ static void on_fail(struct place *p, const struct fault *f) {
     else tries_unasked(a, &copy); /* our own word: its queue is full */
     attempt_close(a);
 }
-size_t leg_tail_max(void) {
-    size_t max = 0;
-    for (size_t i = 0; i < codec_count(); i++) {
-        if (codec_at(i)->leg_size > max) max = codec_at(i)->leg_size;
-    }
-    return max;
-}
 void attempt_start(struct exchange *x, const struct start *s) {
     struct attempt *a = arena_zalloc(&x->arena, sizeof *a + leg_tail_max());
     a->x = x;

@@ -106,11 +106,10 @@ static const struct policy *join_policy(struct conf *c, const struct config *con
     return &all->v[0];
 }
 
-/* Translation ends in gRPC, which is HTTP/2 alone. Over TLS, where nothing else is said, ALPN may still come to it. */
+/* Translation ends in gRPC, which is HTTP/2 alone. */
 static void check_speaks(struct conf *c, const struct config *config, const struct conf_node *at, size_t index) {
     if (index == SIZE_MAX) return;
-    const struct upstream_conf *u = config_upstream(config, index);
-    if (u->codec ? u->codec->version >= 20 : u->tls != NULL) return;
+    if (upstream_may_speak_http2(config_upstream(config, index))) return;
     conf_error(c, at->pos, "give the upstream protocol: http2", "the route translates to gRPC, and the upstream %.*s does not speak HTTP/2",
                STR_ARG(config->upstreams.names[index].name));
 }

@@ -26,6 +26,12 @@ struct address {
 };
 /* "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock", "name:80". NULL, or a sentence that says what is wrong. Strings are borrowed from text. */
 const char *address_parse(struct str text, struct address *out);
+/* Of sockets' addresses, as they are resolved: an IP address with its port, or a unix socket's path. */
+#define ENDPOINT_TEXT_MAX 64u
+bool sockaddr_eq(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
+socklen_t sockaddr_len(const struct sockaddr_storage *sa);
+/* "192.0.2.1:80", "[::1]:80"; empty: no IP address. */
+void sockaddr_print(const struct sockaddr_storage *sa, char text[ENDPOINT_TEXT_MAX]);
 struct cidr { uint8_t family; uint8_t bits; uint8_t bytes[16]; };
 const char *cidr_parse(struct str text, struct cidr *out); /* host bits must be zero */
 enum trust_mode { TRUST_NONE, TRUST_ALL, TRUST_LIST };
@@ -81,6 +87,8 @@ struct upstream_conf {
     struct tls_client_conf *tls;    /* NULL: cleartext */
     void *options[CODECS_MAX];
 };
+/* Over TLS, where nothing else is said, ALPN may come to HTTP/2. */
+bool upstream_may_speak_http2(const struct upstream_conf *u);
 /* A protocol name that the build has no codec for (http2 before it is compiled in) is an error at the value, unless only `check` asks. */
 
 struct admin_conf { struct address address; };

@@ -287,15 +287,17 @@ static const struct conf_word balances[] = {
     { 0 },
 };
 static const struct conf_word health_types[] = {
-    { "http", HEALTH_HTTP, "GET path: a 2xx is healthy" },
-    { "grpc", HEALTH_GRPC, "grpc.health.v1.Health/Check" },
-    { "tcp", HEALTH_TCP, "a connection that is accepted" },
+    { "http", HEALTH_HTTP, "GET path in the upstream's protocol: a 2xx is healthy" },
+    { "grpc", HEALTH_GRPC, "grpc.health.v1.Health/Check, without a service: SERVING is healthy" },
+    { "tcp", HEALTH_TCP, "a connection that is accepted; with tls, its handshake" },
     { 0 },
 };
 
 static void check_health(struct conf *c, const struct conf_node *n, void *at) {
     const struct health_conf *h = at;
-    if (!h->path.n || h->path.p[0] != '/') conf_error(c, conf_pos_of(n, "path"), NULL, "the path of a health check begins with /");
+    if (!is_path_target(h->path)) conf_error(c, conf_pos_of(n, "path"), NULL, "the path of a health check begins with /, and has neither blanks nor #");
+    if (h->type != HEALTH_HTTP && !str_eq(h->path, STR("/")))
+        conf_warn(c, conf_pos_of(n, "path"), "type: http asks for a path", "a health check of this type has no path: it is not used");
     if (h->timeout.ns > h->interval.ns)
         conf_error(c, conf_pos_of(n, conf_get(n, STR("timeout")) ? "timeout" : "interval"), NULL,
                    "a health check's timeout is longer than its interval");
@@ -303,21 +305,21 @@ static void check_health(struct conf *c, const struct conf_node *n, void *at) {
 
 #define AT(member) offsetof(struct health_conf, member)
 static const struct conf_field health_rows[] = {
-    { .name = "type", .type = CONF_ENUM, .offset = AT(type), .words = health_types, .def = "http", .help = "how an endpoint is asked" },
+    { .name = "type", .type = CONF_ENUM, .offset = AT(type), .words = health_types, .def = "http", .help = "how an endpoint is asked, on a connection of its own" },
     { .name = "path", .type = CONF_STRING, .offset = AT(path), .def = "/", .help = "http: what is asked for" },
     { .name = "interval", .type = CONF_DURATION, .offset = AT(interval), .def = "5s", .min = 10 * NS_PER_MS, .max = HOUR,
-      .help = "between two checks" },
-    { .name = "timeout", .type = CONF_DURATION, .offset = AT(timeout), .def = "1s", .min = NS_PER_MS, .max = HOUR, .help = "of one check" },
+      .help = "between two checks, a tenth more or less; the first comes at once" },
+    { .name = "timeout", .type = CONF_DURATION, .offset = AT(timeout), .def = "1s", .min = NS_PER_MS, .max = HOUR, .help = "of one check, from the connection to the end of the answer; connect_timeout holds, too" },
     { .name = "unhealthy_after", .type = CONF_INT, .offset = AT(unhealthy_after), .def = "3", .min = 1, .max = 1000,
-      .help = "failures in a row" },
+      .help = "failures in a row; of an endpoint that has passed no check yet, one" },
     { .name = "healthy_after", .type = CONF_INT, .offset = AT(healthy_after), .def = "2", .min = 1, .max = 1000,
-      .help = "successes in a row" },
+      .help = "successes in a row; of an endpoint that has passed no check yet, one" },
     END,
 };
 #undef AT
 static const struct conf_table health_table = { .name = "health", .size = sizeof(struct health_conf),
     .fields = health_rows, .check = check_health,
-    .help = "Endpoints that fail are not asked. Left out: all are asked." };
+    .help = "Endpoints that fail are not asked by requests; where all fail, requests end as connect_failure. Left out: all are asked." };
 
 static const struct conf_field budget_rows[] = {
     { .name = "burst", .type = CONF_INT, .offset = offsetof(struct reset_budget, burst), .def = "100", .min = 0, .max = 1000000,
@@ -327,6 +329,14 @@ static const struct conf_field budget_rows[] = {
 };
 static const struct conf_table budget_table = { .name = "reset_budget", .size = sizeof(struct reset_budget), .fields = budget_rows,
     .help = "Cancels in band on one connection, below what servers take for an attack. Past it others are used." };
+
+bool upstream_may_speak_http2(const struct upstream_conf *u) { return u->codec ? u->codec->version >= 20 : u->tls != NULL; }
+static void check_upstream(struct conf *c, const struct conf_node *n, void *at) {
+    const struct upstream_conf *u = at;
+    if (!u->health || u->health->type != HEALTH_GRPC || upstream_may_speak_http2(u)) return;
+    conf_error(c, conf_pos_of(conf_get(n, STR("health")), "type"), "give the upstream protocol: http2, or the check type: http or tcp",
+               "a health check by gRPC needs HTTP/2, which this upstream does not speak");
+}
 
 static const struct conf_field *upstream_more(size_t i) { return codec_row(i, CODEC_UP, offsetof(struct upstream_conf, options)); }
 
@@ -360,7 +370,7 @@ static const struct conf_field upstream_rows[] = {
 };
 #undef AT
 static const struct conf_table upstream_table = { .name = "upstream", .size = sizeof(struct upstream_conf),
-    .fields = upstream_rows, .more = upstream_more,
+    .fields = upstream_rows, .more = upstream_more, .check = check_upstream,
     .help = "Whom requests are sent to. Limits are totals." };
 
 /* ---- the rest ----------------------------------------------------------------------------------------------------------------------- */

@@ -227,7 +227,6 @@ void exchange_bridge_body(struct exchange *x, const uint8_t *p, size_t n, bool c
 bool exchange_bridge_end(struct exchange *x, const struct head *trailers); /* false: it has failed */
 /* An attempt is closed: maybe that was the last thing. */
 void exchange_settle(struct exchange *x);
-size_t leg_tail_max(void); /* of all codecs: which one an upstream's will be is not known yet */
 /* The context's id as logs and calls have it. */
 struct str exchange_id(const struct exchange *x, char text[48]);
 /* The route's name, or its place, "routes[0]", in text; empty: none was found. */

@@ -4,6 +4,7 @@
 #include "proxy/admin.h"
 #include "proxy/certificates.h"
 #include "proxy/exchange.h"
+#include "proxy/health.h"
 #include "proxy/listener.h"
 #include "proxy/resolver.h"
 #include <assert.h>
@@ -81,6 +82,8 @@ static bool equip(struct gateway *g, struct worker *w) {
     for (size_t i = 0; i < c->upstreams.n; i++) {
         w->upstreams[w->nupstreams++] = upstream_new(w, config_upstream(c, i), c->upstreams.names[i].name, &exchange_up_events);
     }
+    w->peers = g->workers;
+    health_start(w);
     w->listeners = mem_zalloc((c->listeners.n + 1) * sizeof *w->listeners);
     for (size_t i = 0; i < c->listeners.n; i++) {
         int *fd = &g->fds[w->index * c->listeners.n + i];
@@ -143,7 +146,8 @@ static void share_descriptors(struct gateway *g, int64_t limit) {
     const struct config *c = g->config;
     int64_t own = OWN_DESCRIPTORS + c->workers * (WORKERS_DESCRIPTORS + (int64_t)c->listeners.n), wanted = 0;
     for (size_t i = 0; i < c->upstreams.n; i++) {
-        int64_t n = config_upstream(c, i)->max_connections;
+        const struct upstream_conf *u = config_upstream(c, i);
+        int64_t n = i64_add_sat(u->max_connections, u->health ? (int64_t)u->nendpoints : 0);
         wanted = i64_add_sat(wanted, n > c->workers ? n : c->workers);
     }
     int64_t left = limit > own ? limit - own : 0, kept = wanted < left / 2 ? wanted : left / 2;

@@ -4,6 +4,13 @@
 #include "proxy/worker.h"
 #include <assert.h>
 
+size_t leg_tail_max(void) {
+    size_t max = 0;
+    for (size_t i = 0; i < codec_count(); i++) {
+        if (codec_at(i)->leg_size > max) max = codec_at(i)->leg_size;
+    }
+    return max;
+}
 void leg_join(struct leg *g, struct session *s, struct arena *a) {
     assert(!g->session);
     g->session = s;

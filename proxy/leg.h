@@ -5,6 +5,8 @@
 #define CURFEW_PROXY_LEG_H
 #include "proxy/conn.h"
 
+/* Bytes behind an up leg, by all codecs: which one an upstream's will be is not known yet. */
+size_t leg_tail_max(void);
 void leg_join(struct leg *g, struct session *s, struct arena *a);  /* counts it live; up: before begin */
 void leg_begin(struct leg *g);
 void leg_send_head(struct leg *g, const struct head *h);

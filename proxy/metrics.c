@@ -6,6 +6,7 @@
 #include "proxy/load.h"
 #include <assert.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #ifndef CURFEW_VERSION
@@ -114,15 +115,18 @@ static void print_shed(FILE *to, const struct workers *w) {
 }
 
 /* A name is the operator's word: what would end the label's quotes is escaped. */
-static void print_label(FILE *to, const struct route *r) {
-    fputs("route=\"", to);
-    if (!r->name.name.n) fprintf(to, "routes[%zu]", r->index);
-    for (size_t i = 0; i < r->name.name.n; i++) {
-        char c = r->name.name.p[i];
+static void print_text(FILE *to, struct str s) {
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
         if (c == '\n') fputs("\\n", to);
         else if (c == '\\' || c == '"') fprintf(to, "\\%c", c);
         else fputc(c, to);
     }
+}
+static void print_label(FILE *to, const struct route *r) {
+    fputs("route=\"", to);
+    if (!r->name.name.n) fprintf(to, "routes[%zu]", r->index);
+    print_text(to, r->name.name);
     fputc('"', to);
 }
 static uint64_t sum_of_route(const struct workers *w, size_t route, size_t offset) {
@@ -217,6 +221,51 @@ static void print_retries(FILE *to, const struct workers *w) {
     }
 }
 
+/* ---- by endpoint ----------------------------------------------------------------------------------------------------------------- */
+static pthread_mutex_t endpoints_lock = PTHREAD_MUTEX_INITIALIZER;
+static int order_of_texts(struct str a, struct str b) {
+    int by_bytes = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+    return by_bytes ? by_bytes : (a.n > b.n) - (a.n < b.n);
+}
+static int order_of(const struct endpoint_metrics *a, const struct endpoint_metrics *b) {
+    int by_upstream = order_of_texts(a->upstream, b->upstream);
+    return by_upstream ? by_upstream : order_of_texts(a->endpoint, b->endpoint);
+}
+void metrics_add_endpoint(struct worker_metrics *m, struct endpoint_metrics *e) {
+    pthread_mutex_lock(&endpoints_lock);
+    struct endpoint_metrics **at = &m->endpoints;
+    while (*at && order_of(*at, e) < 0) at = &(*at)->next;
+    e->next = *at;
+    *at = e;
+    pthread_mutex_unlock(&endpoints_lock);
+}
+void metrics_remove_endpoint(struct worker_metrics *m, struct endpoint_metrics *e) {
+    pthread_mutex_lock(&endpoints_lock);
+    struct endpoint_metrics **at = &m->endpoints;
+    while (*at && *at != e) at = &(*at)->next;
+    if (*at) *at = e->next;
+    pthread_mutex_unlock(&endpoints_lock);
+}
+/* An address that stands twice is one series: healthy where each of them is. */
+static void print_endpoints(FILE *to, const struct workers *w) {
+    print_family(to, "endpoint_healthy", "gauge", "1: the endpoint's health checks say that it may be asked; 0: that it may not");
+    pthread_mutex_lock(&endpoints_lock);
+    for (size_t i = 0; i < w->n; i++) {
+        uint64_t healthy = 1;
+        for (const struct endpoint_metrics *e = w->v[i]->endpoints; e; e = e->next) {
+            healthy &= atomic_load_explicit(&e->healthy, memory_order_relaxed);
+            if (e->next && order_of(e, e->next) == 0) continue;
+            fputs("curfew_endpoint_healthy{upstream=\"", to);
+            print_text(to, e->upstream);
+            fputs("\",endpoint=\"", to);
+            print_text(to, e->endpoint);
+            fprintf(to, "\"} %" PRIu64 "\n", healthy);
+            healthy = 1;
+        }
+    }
+    pthread_mutex_unlock(&endpoints_lock);
+}
+
 static void print_fields(FILE *to, const struct workers *w) {
     print_family(to, "context_fields_removed_total", "counter", "Context fields that were not passed on, by why; once an attempt");
     for (unsigned f = FIELD_PASSED + 1; f < FIELD_FATES; f++) {
@@ -264,6 +313,7 @@ void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t
     print_cancels(to, &w);
     print_shed(to, &w);
     print_retries(to, &w);
+    print_endpoints(to, &w);
     print_fields(to, &w);
     print_switch(to);
     print_lateness(to, &w);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is counted: one block a worker, written by that worker alone and read by whoever prints, with relaxed atomics and no locked instruction.
-// Labels are closed sets of our own (endings, levels, the names of routes): no word of a peer ever becomes one (T49).
+// Labels are closed sets of our own (endings, levels, the names of routes and upstreams, the addresses of endpoints): no word of a peer ever becomes
+// one (T49).
 #ifndef CURFEW_PROXY_METRICS_H
 #define CURFEW_PROXY_METRICS_H
 #include "core/ending.h"
@@ -29,6 +30,11 @@ struct route_metrics { /* by route.index */
     metric_cell requests[ENDINGS];
     struct observed_metrics *observed;      /* owned; NULL: there is nothing to observe */
 };
+struct endpoint_metrics { /* of an endpoint that this worker checks; embedded in its check */
+    struct endpoint_metrics *next;
+    struct str upstream, endpoint;          /* borrowed: its name, and its address: both our own words */
+    metric_cell healthy;                    /* 1, or 0: it is not asked */
+};
 struct worker_metrics { /* zeroed memory is a fresh one; aligned, so that no two workers share a cache line */
     _Alignas(64) metric_cell v[METRICS];
     metric_cell requests[ENDINGS];          /* by ending; NONE is never used */
@@ -38,16 +44,22 @@ struct worker_metrics { /* zeroed memory is a fresh one; aligned, so that no two
     metric_cell fields[FIELD_FATES];        /* context fields by what became of them; PASSED is not counted */
     metric_cell lateness[LATENESS_BUCKETS]; /* not cumulative */
     metric_cell lateness_ns;                /* their sum */
+    struct endpoint_metrics *endpoints;     /* in order of upstream and endpoint; under a lock of metrics.c, since they come and go */
     struct route_metrics *routes;           /* owned; NULL: none, as in a worker that is no gateway */
 };
 /* Room for each route's counters, and its end. Before other threads look. */
 void metrics_begin_routes(struct worker_metrics *m, const struct conf_array *routes);
 void metrics_end_routes(struct worker_metrics *m, const struct conf_array *routes);
 
+/* An endpoint is checked from now on, and no longer. Any time; waits while somebody prints. */
+void metrics_add_endpoint(struct worker_metrics *m, struct endpoint_metrics *e);
+void metrics_remove_endpoint(struct worker_metrics *m, struct endpoint_metrics *e);
+
 /* Single writer: a load and a store, no lock prefix. */
 static inline void metric_cell_add(metric_cell *c, uint64_t n) {
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
 }
+static inline void metric_cell_set(metric_cell *c, uint64_t n) { atomic_store_explicit(c, n, memory_order_relaxed); }
 static inline void metric_add(struct worker_metrics *m, enum metric i, uint64_t n) { metric_cell_add(&m->v[i], n); }
 static inline void metric_inc(struct worker_metrics *m, enum metric i) { metric_add(m, i, 1); }
 static inline void metric_dec(struct worker_metrics *m, enum metric i) { metric_add(m, i, UINT64_MAX); } /* gauges only; wraps back */

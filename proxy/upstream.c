@@ -1,55 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Endpoints, connections and the queue of an upstream: see upstream.h.
-#include "proxy/upstream.h"
-#include "proxy/places.h"
-#include "proxy/resolver.h"
+// Connections of an upstream, and who waits for one: see upstream.h. Whom there is to ask is endpoints.c.
+#include "proxy/upstream_inside.h"
 #include "proxy/tls.h"
-#include "proxy/worker.h"
-#include <arpa/inet.h>
 #include <assert.h>
-#include <netinet/in.h>
+#include <errno.h>
 #include <stdlib.h>
-#include <sys/un.h>
 
 /* How long an endpoint that refused a connection is asked only where no other is left. */
 #define FAILED_FOR span_s(2)
-
-struct endpoint { /* freed when it is out of the list and its last connection is gone */
-    struct list node;            /* in upstream.endpoints; unlinked: resolved away */
-    struct upstream *u;
-    const struct address *conf;  /* whose name it came from */
-    struct sockaddr_storage sa;
-    socklen_t len;
-    struct list open;            /* connections with a free slot; the last that came by one first: of those that take many, the fullest */
-    struct list busy;            /* all others */
-    size_t nconns, inflight;
-    unsigned number;
-    instant failed_until;
-    unsigned slots;              /* how many requests one connection takes, as the last one that said so; 0: none has */
-    uint64_t used;               /* when it was last given a request, or a connection was opened to it, in upstream.uses */
-    char text[INET6_ADDRSTRLEN + 16];
-};
-struct watch { struct upstream *u; const struct address *conf; struct resolver_watch *handle; bool failed; };
-struct upstream {
-    struct worker *w;
-    const struct upstream_conf *conf;
-    struct str name;
-    const struct codec_events *ev;
-    struct tls_client *tls;      /* a reference; NULL: cleartext */
-    struct list endpoints;
-    size_t nendpoints;
-    unsigned next_number;
-    uint64_t uses;
-    size_t nconns, opening, inflight;
-    size_t borrowed;             /* attempts beyond their requests' first: under way, or in their back-off */
-    size_t max_connections, max_requests, max_pending;
-    uint64_t made_room;          /* the last turn in which a connection was closed for another */
-    struct places waiting;
-    struct watch *watches;
-    size_t nwatches;
-    struct conn_times times;
-    bool pumping, closing;
-};
 
 /* This worker's part of a configured total. */
 static size_t share(const struct upstream *u, int64_t total) { return (size_t)config_share(total, u->w->count, u->w->index); }
@@ -65,51 +23,13 @@ static void queue_remove(struct place *p) {
 }
 
 /* ---- endpoints ---------------------------------------------------------------------------------------------------------------------------- */
-static void endpoint_describe(struct endpoint *e) {
-    char ip[INET6_ADDRSTRLEN] = "";
-    const struct sockaddr_in *v4 = (const void *)&e->sa;
-    const struct sockaddr_in6 *v6 = (const void *)&e->sa;
-    if (e->sa.ss_family == AF_INET) {
-        inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof ip);
-        snprintf(e->text, sizeof e->text, "%s:%u", ip, ntohs(v4->sin_port));
-    } else if (e->sa.ss_family == AF_INET6) {
-        inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof ip);
-        snprintf(e->text, sizeof e->text, "[%s]:%u", ip, ntohs(v6->sin6_port));
-    } else {
-        snprintf(e->text, sizeof e->text, "%.*s", STR_ARG(e->conf->text));
-    }
-}
-static struct endpoint *endpoint_add(struct upstream *u, const struct address *conf, const struct sockaddr_storage *sa, socklen_t len) {
-    struct endpoint *e = mem_zalloc(sizeof *e);
-    e->u = u;
-    e->conf = conf;
-    e->sa = *sa;
-    e->len = len;
-    e->number = u->next_number++;
-    list_init(&e->open);
-    list_init(&e->busy);
-    list_push(&u->endpoints, &e->node);
-    u->nendpoints++;
-    endpoint_describe(e);
-    return e;
-}
-static void endpoint_unref(struct endpoint *e) {
-    if (!list_is_linked(&e->node) && e->nconns == 0) free(e);
-}
-/* It serves nobody new: idle connections close now, the others when they are done. */
-static void endpoint_remove(struct endpoint *e) {
-    list_del(&e->node);
-    e->u->nendpoints--;
-    LIST_EACH(&e->open, c, struct conn, node) { conn_shutdown(c, true); }
-    LIST_EACH(&e->busy, d, struct conn, node) { conn_shutdown(d, false); }
-    endpoint_unref(e);
-}
-/* The endpoint for this place: one that works and has not failed it yet, else one that works, else any; of these by the balance, and among equals
- * the one that was used least recently. NULL: there is none. */
+/* The endpoint for this place, among those whose checks do not speak against it: one that works and has not failed it yet, else one that works, else
+ * any; of these by the balance, and among equals the one that was used least recently. NULL: there is none. */
 static struct endpoint *endpoint_pick(struct upstream *u, const struct place *p) {
     struct endpoint *best = NULL;
     size_t best_rank = SIZE_MAX;
     LIST_EACH(&u->endpoints, e, struct endpoint, node) {
+        if (e->out) continue;
         size_t rank = u->conf->balance == BALANCE_LEAST_REQUESTS ? e->inflight : 0;
         if (instant_before(u->w->now, e->failed_until)) rank += SIZE_MAX / 4;
         if (p->tried >> (e->number % 64) & 1) rank += SIZE_MAX / 2;
@@ -123,13 +43,23 @@ static bool is_shared(const struct upstream *u) { return u->conf->codec && u->co
 
 /* ---- connections -------------------------------------------------------------------------------------------------------------------------- */
 static struct endpoint *endpoint_of(const struct conn *c) { return c->owner_data; }
+static bool may_serve(const struct endpoint *e) { return list_is_linked(&e->node) && !e->out; }
+/* May one more be opened? Those of endpoints that are out only wait for their last requests, which may hang: they keep nobody from the others. */
+static bool may_open(const struct upstream *u) {
+    size_t n = u->nconns;
+    if (u->nout == 0) return n < u->max_connections;
+    LIST_EACH(&u->endpoints, e, struct endpoint, node) {
+        if (e->out) n -= e->nconns < n ? e->nconns : n;
+    }
+    return n < u->max_connections;
+}
 static bool conn_has_room(const struct conn *c) {
     const struct session *s = &c->session;
     return c->state == CONN_OPEN && s->slots > s->live && (s->live > 0 || s->reusable || c->served == 0) && s->next == NEXT_MORE;
 }
 static void conn_file(struct conn *c) { /* on the list that its room says */
     struct endpoint *e = endpoint_of(c);
-    bool room = conn_has_room(c) && list_is_linked(&e->node);
+    bool room = conn_has_room(c) && may_serve(e);
     if (room && c->shelved) return;
     list_del(&c->node);
     if (room) list_unshift(&e->open, &c->node);
@@ -145,8 +75,8 @@ static struct place *place_of(const struct upstream *u, const struct conn *c) {
     }
     return NULL;
 }
-/* Its connections end with their requests: the gateway drains, or the name's address is another by now. */
-static bool is_leaving(const struct endpoint *e) { return e->u->w->draining || !list_is_linked(&e->node); }
+/* Its connections end with their requests: the gateway drains, the name's address is another by now, or its checks say so. */
+static bool is_leaving(const struct endpoint *e) { return e->u->w->draining || !may_serve(e); }
 static void on_up_open(struct conn *c) {
     struct endpoint *e = endpoint_of(c);
     assert(e->u->opening > 0);
@@ -160,9 +90,10 @@ static void on_up_open(struct conn *c) {
     struct upstream *u = e->u;
     struct place *p = place_of(u, c);
     if (p) p->opening = NULL;
-    if (p && conn_has_room(c) && u->inflight < u->max_requests && (u->waiting.v[0] == p || u->waiting.v[0]->opening)) grant(u, p, c);
+    if (p && !e->out && conn_has_room(c) && u->inflight < u->max_requests && (u->waiting.v[0] == p || u->waiting.v[0]->opening)) grant(u, p, c);
     pump(u);
-    if (is_leaving(e) && c->session.live == 0 && u->waiting.n == 0) conn_shutdown(c, false); /* nobody waits for it any more */
+    bool wanted = may_serve(e) && u->waiting.n > 0;
+    if (is_leaving(e) && c->session.live == 0 && !wanted) conn_shutdown(c, false); /* nobody waits for it any more */
 }
 static void place_fail(struct place *p, const struct fault *f) {
     if (p->slot) queue_remove(p);
@@ -176,7 +107,7 @@ static void connect_failed(struct upstream *u, struct conn *c, const struct faul
     u->opening--;
     e->failed_until = instant_add(u->w->now, FAILED_FOR);
     metric_inc(&u->w->metrics, METRIC_UPSTREAM_CONNECT_FAILURES);
-    log_debug("upstream", "%.*s: %s: %s", STR_ARG(u->name), e->text, f->say);
+    log_debug("upstream", "%.*s: %.*s: %s", STR_ARG(u->name), STR_ARG(e->text), f->say);
     bool shared = is_shared(u);
     for (size_t i = 0; i < u->waiting.n;) {
         struct place *p = u->waiting.v[i];
@@ -253,14 +184,13 @@ static struct conn *open_conn(struct endpoint *e, bool fresh) {
     return NULL;
 }
 static struct conn *conn_for(struct upstream *u, const struct place *p) {
-    if (!p->fresh && u->nendpoints > 0) {
-        struct conn *c = open_conn(endpoint_pick(u, p), false);
-        if (c) return c;
-    }
+    struct endpoint *e = p->fresh ? NULL : endpoint_pick(u, p);
+    struct conn *own = e ? open_conn(e, false) : NULL;
+    if (own) return own;
     /* Who waits, and whose own connection is under way or cannot be had, takes what came free anywhere. */
-    if (!p->slot || (!p->opening && u->nconns < u->max_connections && !is_shared(u))) return NULL;
+    if (!p->slot || (!p->opening && may_open(u) && !is_shared(u))) return NULL;
     LIST_EACH(&u->endpoints, f, struct endpoint, node) {
-        struct conn *c = p->tried >> (f->number % 64) & 1 ? NULL : open_conn(f, p->fresh);
+        struct conn *c = f->out || p->tried >> (f->number % 64) & 1 ? NULL : open_conn(f, p->fresh);
         if (c) return c;
     }
     return NULL;
@@ -269,9 +199,9 @@ static struct conn *conn_for(struct upstream *u, const struct place *p) {
  * makes room, one a turn, for it is not gone before the turn's end. A multiplexed one that serves somebody has room itself: better than to wait
  * there, and to hold up all others. */
 static struct conn *conn_from_full(struct upstream *u, const struct place *p) {
-    if (p->opening || u->nconns < u->max_connections) return NULL;
+    if (p->opening || may_open(u)) return NULL;
     LIST_EACH(&u->endpoints, e, struct endpoint, node) {
-        struct conn *c = open_conn(e, false);
+        struct conn *c = e->out ? NULL : open_conn(e, false);
         if (!c) continue;
         if (c->session.live > 0) return p->fresh ? NULL : c;
         if (u->made_room != u->w->turn) conn_shutdown(c, true);
@@ -307,17 +237,22 @@ static void pump(struct upstream *u) {
         grant(u, u->waiting.v[0], c);
     }
     size_t i = 0;
-    while (u->nendpoints > 0 && u->opening < wanted_openings(u) && u->nconns < u->max_connections && i < u->waiting.n) {
+    while (u->nendpoints > 0 && u->opening < wanted_openings(u) && may_open(u) && i < u->waiting.n) {
         struct place *p = u->waiting.v[i++];
         if (!p->opening && !conn_open_for(u, p)) i = 0;
     }
     u->pumping = false;
 }
-static bool no_name_resolves(const struct upstream *u) {
-    for (size_t i = 0; i < u->nwatches; i++) {
-        if (!u->watches[i].failed) return false;
-    }
-    return u->nendpoints == 0;
+/* Why nobody can be asked; NULL: somebody can, or may yet be found. */
+static const struct fault *hopeless(const struct upstream *u) {
+    static const struct fault unresolved = { .why = ENDING_CONNECT_FAILURE, .unprocessed = true, .say = "the upstream's name does not resolve" };
+    static const struct fault unhealthy = { .why = ENDING_CONNECT_FAILURE, .unprocessed = true, .say = "the upstream has no healthy endpoint" };
+    if (u->nout > 0 && u->nout == u->nendpoints) return &unhealthy;
+    return upstream_is_unresolved(u) ? &unresolved : NULL;
+}
+void upstream_reconsider(struct upstream *u) {
+    for (const struct fault *f; u->waiting.n > 0 && (f = hopeless(u));) place_fail(u->waiting.v[0], f);
+    pump(u);
 }
 void upstream_ask(struct upstream *u, struct place *p) {
     p->u = u;
@@ -331,11 +266,11 @@ void upstream_ask(struct upstream *u, struct place *p) {
         }
     }
     static const struct fault full = { .why = ENDING_SHED_LOAD, .unprocessed = true, .say = "the upstream's queue is full" };
-    static const struct fault unresolved = { .why = ENDING_CONNECT_FAILURE, .unprocessed = true, .say = "the upstream's name does not resolve" };
-    if (u->waiting.n >= u->max_pending + u->opening + (u->inflight < u->max_requests && u->nconns < u->max_connections ? 1 : 0)) {
+    const struct fault *vain = hopeless(u);
+    if (vain) {
+        p->on_fail(p, vain);
+    } else if (u->waiting.n >= u->max_pending + u->opening + (u->inflight < u->max_requests && may_open(u) ? 1 : 0)) {
         p->on_fail(p, &full);
-    } else if (no_name_resolves(u)) {
-        p->on_fail(p, &unresolved);
     } else {
         queue_add(u, p);
         pump(u);
@@ -376,45 +311,6 @@ void upstream_slots(struct conn *c) {
     pump(endpoint_of(c)->u);
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------------------------------------- */
-static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
-    if (a->ss_family != b->ss_family) return false;
-    if (a->ss_family == AF_INET) {
-        const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
-        return x->sin_addr.s_addr == y->sin_addr.s_addr && x->sin_port == y->sin_port;
-    }
-    const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
-    return memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0 && x->sin6_port == y->sin6_port;
-}
-static socklen_t address_len(const struct sockaddr_storage *sa) {
-    return sa->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-}
-/* Endpoints of this name become the set: what is in both keeps its connections. */
-static void on_resolved(void *arg, const struct resolved *set) {
-    struct watch *watch = arg;
-    struct upstream *u = watch->u;
-    watch->failed = set->failure != NULL;
-    if (set->failure) {
-        log_warn("upstream", "%.*s: %.*s: %s", STR_ARG(u->name), STR_ARG(set->name), set->failure);
-        metric_inc(&u->w->metrics, METRIC_UPSTREAM_RESOLVE_FAILURES);
-    }
-    uint64_t known = 0; /* bit an index of the set */
-    LIST_EACH(&u->endpoints, e, struct endpoint, node) {
-        if (e->conf != watch->conf) continue;
-        size_t i = 0;
-        while (i < set->n && !same_address(&e->sa, &set->v[i])) i++;
-        if (i < set->n) known |= UINT64_C(1) << i;
-        else endpoint_remove(e);
-    }
-    static_assert(RESOLVED_MAX <= 64, "a bit an address");
-    for (size_t i = 0; i < set->n; i++) {
-        if (!(known >> i & 1)) endpoint_add(u, watch->conf, &set->v[i], address_len(&set->v[i]));
-    }
-    static const struct fault unresolved = { .why = ENDING_CONNECT_FAILURE, .unprocessed = true, .say = "the upstream's name does not resolve" };
-    while (no_name_resolves(u) && u->waiting.n > 0) place_fail(u->waiting.v[0], &unresolved);
-    pump(u);
-}
-
 /* ---- life ---------------------------------------------------------------------------------------------------------------------------------------- */
 struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf, struct str name, const struct codec_events *ev) {
     struct upstream *u = mem_zalloc(sizeof *u);
@@ -428,17 +324,8 @@ struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf
     u->max_pending = share(u, conf->max_pending);
     u->times = (struct conn_times){ conf->connect_timeout, SPAN_FOREVER, conf->idle_timeout, conf->write_timeout, span_ms(0) };
     list_init(&u->endpoints);
-    u->watches = mem_zalloc(conf->nendpoints * sizeof *u->watches);
-    for (size_t i = 0; i < conf->nendpoints; i++) {
-        const struct address *a = &conf->endpoints[i];
-        if (a->kind != ADDRESS_NAME) {
-            endpoint_add(u, a, &a->sa, a->len);
-            continue;
-        }
-        struct watch *watch = &u->watches[u->nwatches++];
-        *watch = (struct watch){ .u = u, .conf = a };
-        watch->handle = resolver_watch(w->resolver, a->host, a->port, on_resolved, watch);
-    }
+    list_init(&u->outcasts);
+    upstream_watch(u);
     return u;
 }
 void upstream_take_tls(struct upstream *u, struct tls_client *tls) {
@@ -448,7 +335,7 @@ void upstream_take_tls(struct upstream *u, struct tls_client *tls) {
 void upstream_free(struct upstream *u) {
     u->closing = true;
     assert(u->waiting.n == 0 && u->borrowed == 0);
-    for (size_t i = 0; i < u->nwatches; i++) resolver_unwatch(u->watches[i].handle);
+    upstream_unwatch(u);
     static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
     LIST_EACH(&u->w->conns, c, struct conn, all) {
         if (c->owner == &up_owner && endpoint_of(c)->u == u) conn_lose(c, &gone, false);
@@ -456,16 +343,15 @@ void upstream_free(struct upstream *u) {
     while (!list_is_empty(&u->w->reap)) conn_free(LIST_OF(list_shift(&u->w->reap), struct conn, reap));
     while (!list_is_empty(&u->endpoints)) endpoint_remove(LIST_OF(u->endpoints.next, struct endpoint, node));
     tls_client_unref(u->tls);
-    free(u->watches);
     places_free(&u->waiting);
     free(u);
 }
-struct conn *upstream_dial(struct upstream *u, const struct codec_events *ev, const struct conn_owner *owner, void *data) {
+struct conn *upstream_dial(struct upstream *u, struct endpoint *to, const struct codec_events *ev, const struct conn_owner *owner, void *data, int *err) {
     const struct place nobody = { 0 };
-    struct endpoint *e = endpoint_pick(u, &nobody);
-    int err = 0;
+    struct endpoint *e = to ? to : endpoint_pick(u, &nobody);
+    *err = ENOENT;
     return e ? conn_connect(u->w, (const void *)&e->sa, e->len, u->tls ? make_tls : NULL, e, u->conf->codec, ev, owner, data, u->conf->options,
-                            &u->times, &err)
+                            &u->times, err)
              : NULL;
 }
 struct str upstream_authority(const struct upstream *u) {
@@ -473,7 +359,7 @@ struct str upstream_authority(const struct upstream *u) {
 }
 struct str upstream_name(const struct upstream *u) { return u->name; }
 const struct upstream_conf *upstream_conf_of(const struct upstream *u) { return u->conf; }
-struct str upstream_endpoint_text(const struct conn *c) { return str_of(endpoint_of(c)->text); }
+struct str upstream_endpoint_text(const struct conn *c) { return endpoint_of(c)->text; }
 struct str upstream_endpoint_host(const struct conn *c) { return endpoint_of(c)->conf->text; }
 uint64_t upstream_endpoint_bit(const struct conn *c) { return c ? UINT64_C(1) << (endpoint_of(c)->number % 64) : 0; }
 size_t upstream_queued(const struct upstream *u) { return u->waiting.n; }

@@ -13,7 +13,13 @@
 
 struct upstream;
 struct endpoint;
+struct resolved;
 struct tls_client;
+struct verdict { /* what the checks say of an endpoint. By its address, since each worker resolves names for itself */
+    const struct address *conf; /* of the snapshot: which of the configured endpoints it came from */
+    struct sockaddr_storage sa;
+    bool out;                   /* it is not to be asked */
+};
 struct place { /* embedded in who asks; zeroed memory with the callbacks set */
     struct upstream *u;       /* set by upstream_ask */
     instant deadline;         /* who has less time goes first */
@@ -40,12 +46,25 @@ bool upstream_borrow(struct upstream *u, const struct retry_budget *b);
 void upstream_repay(struct upstream *u);
 /* The codec's slots changed (codec_events.on_slots). */
 void upstream_slots(struct conn *c);
-/* A connection outside the pool and its limits, for a side call; events and owner are the caller's. NULL: none can be made now. */
-struct conn *upstream_dial(struct upstream *u, const struct codec_events *ev, const struct conn_owner *owner, void *data);
+/* A connection outside the pool and its limits, for an errand; events and owner are the caller's. to NULL: whom the balance picks. NULL: none can be
+ * made now; *err says why, ENOENT where there is no endpoint that may be asked. */
+struct conn *upstream_dial(struct upstream *u, struct endpoint *to, const struct codec_events *ev, const struct conn_owner *owner, void *data, int *err);
+/* From now on this worker checks its endpoints (proxy/health.h), those that come later too; and no longer, which tells nobody: who is out stays out. */
+void upstream_check(struct upstream *u);
+void upstream_uncheck(struct upstream *u);
+/* The endpoint is not asked any more, its idle connections close now and the others when they are done; or is asked again. Where none is left, who
+ * waits fails, and so does who asks. Not from inside a codec's event. */
+void upstream_judge(struct upstream *u, const struct verdict *v);
+struct verdict endpoint_verdict(const struct endpoint *e, bool out);
+struct str endpoint_text(const struct endpoint *e); /* "127.0.0.1:9001"; lives as long as the endpoint */
+struct str endpoint_host(const struct endpoint *e); /* as configured, for a Host of our own */
+size_t upstream_endpoints(const struct upstream *u, size_t *healthy);
+/* The resolver's word on one of the configured endpoints that are names, where the worker has no resolver: a test's. */
+void upstream_resolved(struct upstream *u, size_t endpoint, const struct resolved *set);
 struct str upstream_authority(const struct upstream *u); /* of its first endpoint; empty: none is known */
 struct str upstream_name(const struct upstream *u);
 const struct upstream_conf *upstream_conf_of(const struct upstream *u);
-struct str upstream_endpoint_text(const struct conn *c); /* "127.0.0.1:9001"; lives as long as the connection */
+struct str upstream_endpoint_text(const struct conn *c); /* endpoint_text of its endpoint; lives as long as the connection */
 struct str upstream_endpoint_host(const struct conn *c); /* as configured: for `host: upstream` */
 uint64_t upstream_endpoint_bit(const struct conn *c);    /* for place.tried; 0 for NULL */
 size_t upstream_queued(const struct upstream *u);

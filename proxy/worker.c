@@ -2,6 +2,7 @@
 // The loop of a worker: see worker.h for the turn. It owns what all exchanges of a thread share, and knows neither protocols nor policies.
 #include "proxy/worker.h"
 #include "proxy/exchange.h"
+#include "proxy/health.h"
 #include "proxy/listener.h"
 #include "proxy/resolver.h"
 #include "proxy/upstream.h"
@@ -265,6 +266,7 @@ void worker_drain(struct worker *w) {
     w->draining = true;
     atomic_store(&w->closing, true);
     for (size_t i = 0; i < w->nlisteners; i++) listener_stop(w->listeners[i]);
+    health_stop(w);
     LIST_EACH(&w->conns, c, struct conn, all) { conn_shutdown(c, false); }
     span limit = w->config ? w->config->shutdown.drain : span_ms(0);
     wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, limit));
@@ -282,6 +284,7 @@ static void drop_conns(struct worker *w) {
     reap(w);
 }
 void worker_free(struct worker *w) {
+    health_stop(w); /* while all other workers, who would be told, are there no more */
     drop_conns(w);
     for (size_t i = 0; i < w->nlisteners; i++) listener_free(w->listeners[i]);
     for (size_t i = 0; i < w->nupstreams; i++) upstream_free(w->upstreams[i]);

@@ -59,6 +59,7 @@ struct worker {
     struct list after_feed;          /* of exchange: to be looked at between feed and output */
     struct list calls;               /* of services: over, to be freed at the end of the turn */
     struct list exchanges, finished; /* live; over and to be freed at the end of the turn */
+    struct worker *peers;            /* borrowed: all of the gateway's by their index, this one among them; NULL: it is alone */
     struct upstream **upstreams; size_t nupstreams; /* owned */
     struct listener **listeners; size_t nlisteners; /* owned */
     struct resolver *resolver;       /* owned */

@@ -386,6 +386,30 @@ static void the_parts_of_a_total_add_up(void **state) {
 
 /* ---- addresses ------------------------------------------------------------------------------------------------------------------------ */
 
+static struct sockaddr_storage socket_of(const char *text) {
+    struct address a;
+    assert_null(address_parse(str_of(text), &a));
+    return a.sa;
+}
+static void sockets_addresses_are_printed_and_compared(void **state) {
+    (void)state;
+    static const char *const all[] = { "192.0.2.1:80", "192.0.2.1:81", "192.0.2.2:80", "[2001:db8::1]:80", "[2001:db8::1]:81", "[2001:db8::2]:80",
+                                       "unix:/run/x.sock", "unix:/run/y.sock" };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct sockaddr_storage a = socket_of(all[i]);
+        char text[ENDPOINT_TEXT_MAX];
+        sockaddr_print(&a, text);
+        assert_string_equal(text, a.ss_family == AF_UNIX ? "" : all[i]);
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+            struct sockaddr_storage b = socket_of(all[k]);
+            assert_int_equal(sockaddr_eq(&a, &b), i == k);
+        }
+    }
+    struct sockaddr_storage longest = socket_of("[1111:2222:3333:4444:5555:6666:7777:8888]:65535");
+    char text[ENDPOINT_TEXT_MAX];
+    sockaddr_print(&longest, text);
+    assert_string_equal(text, "[1111:2222:3333:4444:5555:6666:7777:8888]:65535");
+}
 static void addresses_are_read(void **state) {
     (void)state;
     struct address a;
@@ -538,7 +562,7 @@ int main(void) {
         cmocka_unit_test(a_twice_named_endpoint_is_a_warning),
         cmocka_unit_test(a_snapshot_lives_as_long_as_someone_holds_it),
         cmocka_unit_test(the_parts_of_a_total_add_up),
-        cmocka_unit_test(addresses_are_read),
+        cmocka_unit_test(sockets_addresses_are_printed_and_compared), cmocka_unit_test(addresses_are_read),
         cmocka_unit_test(what_is_no_address_is_told_so),
         cmocka_unit_test(a_network_has_its_addresses_and_no_others),
         cmocka_unit_test(a_mapped_address_counts_as_ipv4),

@@ -103,6 +103,37 @@ static void a_routes_requests_are_counted_by_its_name_or_its_place(void **state)
     assert_true(says("curfew_route_requests_total{route=\"a \\\"b\\\\c\\\"\\n\",ending=\"completed\"} 1")); /* a name ends no label */
     assert_null(strstr(text, "route=\"guarded\",ending=\"deadline\"")); /* what was never there is not said of a thousand routes */
 }
+#define ENDPOINT(u, e) { .upstream = STR_INIT(u), .endpoint = STR_INIT(e), .healthy = 1 }
+static void endpoints_that_are_checked_have_a_gauge_each_while_they_are_there(void **state) {
+    (void)state;
+    struct endpoint_metrics v[] = { ENDPOINT("two", "[::1]:1"), ENDPOINT("one", "b:1"), ENDPOINT("one", "a:1"), ENDPOINT("one", "b:10") };
+    for (size_t i = 0; i < 4; i++) metrics_add_endpoint(i ? &a : &b, &v[i]);
+    metric_cell_set(&v[2].healthy, 0);
+    print(2);
+    assert_non_null(strstr(text, "curfew_endpoint_healthy{upstream=\"one\",endpoint=\"a:1\"} 0\n"
+                                 "curfew_endpoint_healthy{upstream=\"one\",endpoint=\"b:1\"} 1\n"
+                                 "curfew_endpoint_healthy{upstream=\"one\",endpoint=\"b:10\"} 1\n"
+                                 "curfew_endpoint_healthy{upstream=\"two\",endpoint=\"[::1]:1\"} 1\n"));
+    metrics_remove_endpoint(&a, &v[1]);
+    metrics_remove_endpoint(&a, &v[1]); /* twice does no harm */
+    print(2);
+    assert_null(strstr(text, "endpoint=\"b:1\""));
+    assert_non_null(strstr(text, "endpoint=\"b:10\""));
+    for (size_t i = 2; i < 4; i++) metrics_remove_endpoint(&a, &v[i]);
+    metrics_remove_endpoint(&b, &v[0]);
+    print(2);
+    assert_null(strstr(text, "curfew_endpoint_healthy{"));
+    assert_non_null(strstr(text, "# TYPE curfew_endpoint_healthy gauge\n"));
+}
+static void an_address_that_stands_twice_is_one_series(void **state) {
+    (void)state;
+    struct endpoint_metrics v[] = { ENDPOINT("u", "a:1"), ENDPOINT("u", "b:1"), ENDPOINT("u", "a:1") };
+    for (size_t i = 0; i < 3; i++) metrics_add_endpoint(&a, &v[i]);
+    metric_cell_set(&v[2].healthy, 0);
+    print(1);
+    assert_non_null(strstr(text, "gauge\ncurfew_endpoint_healthy{upstream=\"u\",endpoint=\"a:1\"} 0\ncurfew_endpoint_healthy{upstream=\"u\",endpoint=\"b:1\"} 1\n#"));
+    for (size_t i = 0; i < 3; i++) metrics_remove_endpoint(&a, &v[i]);
+}
 static void what_is_observed_and_let_through_is_counted_by_route_where_that_can_be(void **state) {
     (void)state;
     metric_cell_add(&a.routes[1].observed->endings[ENDING_DEADLINE], 2);
@@ -257,6 +288,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(counters_of_all_workers_are_summed), T(a_gauge_may_rise_here_and_fall_there), T(requests_are_counted_by_ending),
         T(a_routes_requests_are_counted_by_its_name_or_its_place), T(what_is_observed_and_let_through_is_counted_by_route_where_that_can_be),
+        T(endpoints_that_are_checked_have_a_gauge_each_while_they_are_there), T(an_address_that_stands_twice_is_one_series),
         T(cancels_are_counted_by_ending_and_level), T(retries_are_counted_by_the_outcome_before_and_by_what_was_against_them),
         T(fields_that_did_not_pass_are_counted_by_why),
         T(the_operators_switch_is_one_of_its_states),
