@@ -21,7 +21,7 @@ enum dialect_unit {
     UNIT_GRPC,                          /* 1*8DIGIT and one of H M S m u n */
     UNIT_DURATION,                      /* Go: 1h2m3.5s, units h m s ms us ns */
     UNIT_SUFFIXED,                      /* one number and one of ms s m h (l5d: also d): the dialect's `suffixes`; bare: `bare` */
-    UNIT_HTTP_DATE,                     /* IMF-fixdate, RFC 9110 5.6.7 (epoch only) */
+    UNIT_HTTP_DATE,                     /* RFC 9110 5.6.7 (epoch only): each of its three forms is read, IMF-fixdate is written */
     UNIT_RFC3339                        /* (epoch only) */
 };
 /* What a zero, a malformed value, a repeated one means. */

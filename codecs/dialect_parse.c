@@ -227,16 +227,54 @@ static bool fits_mould(struct str s, const char *mould) {
     return true;
 }
 
-/* RFC 9110 5.6.7: IMF-fixdate = day-name "," SP 2DIGIT SP month SP 4DIGIT SP 2DIGIT ":" 2DIGIT ":" 2DIGIT SP GMT. */
-static bool parse_http_date(struct str s, struct amount *out) {
-    if (s.n != 29 || !fits_mould(s, "###, ## ### #### ##:##:## GMT")) return false;
-    struct civil c = {
-        .year = fixed_digits(s, 12, 4), .month = 1 + name_at(s, 8, "JanFebMarAprMayJunJulAugSepOctNovDec"), .day = fixed_digits(s, 5, 2),
-        .hour = fixed_digits(s, 17, 2), .minute = fixed_digits(s, 20, 2), .second = fixed_digits(s, 23, 2),
-    };
-    if (name_at(s, 0, "MonTueWedThuFriSatSun") < 0) return false;
-    if (c.year < 0 || c.day < 0 || c.hour < 0 || c.minute < 0 || c.second < 0) return false;
-    return civil_ns(&c, out);
+#define MONTHS "JanFebMarAprMayJunJulAugSepOctNovDec"
+#define DAYS "MonTueWedThuFriSatSun"
+
+static bool take_clock(struct str s, size_t at, struct civil *c) {
+    c->hour = fixed_digits(s, at, 2);
+    c->minute = fixed_digits(s, at + 3, 2);
+    c->second = fixed_digits(s, at + 6, 2);
+    return c->hour >= 0 && c->minute >= 0 && c->second >= 0;
+}
+
+/* IMF-fixdate, what everybody sends: Sun, 06 Nov 1994 08:49:37 GMT */
+static bool take_fixdate(struct str s, struct civil *c) {
+    if (s.n != 29 || !fits_mould(s, "###, ## ### #### ##:##:## GMT") || name_at(s, 0, DAYS) < 0) return false;
+    *c = (struct civil){ .year = fixed_digits(s, 12, 4), .month = 1 + name_at(s, 8, MONTHS), .day = fixed_digits(s, 5, 2) };
+    return take_clock(s, 17, c);
+}
+
+/* asctime-date, a blank before a day of one digit: Sun Nov  6 08:49:37 1994 */
+static bool take_asctime(struct str s, struct civil *c) {
+    if (s.n != 24 || !fits_mould(s, "### ### ## ##:##:## ####") || name_at(s, 0, DAYS) < 0) return false;
+    *c = (struct civil){ .year = fixed_digits(s, 20, 4), .month = 1 + name_at(s, 4, MONTHS),
+                         .day = s.p[8] == ' ' ? fixed_digits(s, 9, 1) : fixed_digits(s, 8, 2) };
+    return take_clock(s, 11, c);
+}
+
+/* Two digits are a year within fifty of this one: "more than 50 years in the future" is to be taken for the past. */
+static int year_near(int digits, int64_t wall_ns) {
+    int now = 1970 + (int)(wall_ns / NS_PER_S / 31556952); /* the mean Gregorian year */
+    int year = digits < 0 ? -1 : now - now % 100 + digits;
+    return year > now + 50 ? year - 100 : year >= 0 && year <= now - 50 ? year + 100 : year;
+}
+
+/* rfc850-date: Sunday, 06-Nov-94 08:49:37 GMT */
+static bool take_rfc850(struct str s, int64_t wall_ns, struct civil *c) {
+    static const char *const days[] = { "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday" };
+    struct str name = str_first(s, str_index(s, ',')), rest = str_from(s, name.n);
+    size_t day = 0;
+    while (day < 7 && !str_eq(name, str_of(days[day]))) day++;
+    if (day == 7 || rest.n != 24 || !fits_mould(rest, ", ##-###-## ##:##:## GMT")) return false;
+    *c = (struct civil){ .year = year_near(fixed_digits(rest, 9, 2), wall_ns), .month = 1 + name_at(rest, 5, MONTHS), .day = fixed_digits(rest, 2, 2) };
+    return take_clock(rest, 12, c);
+}
+
+/* RFC 9110 5.6.7: a recipient MUST accept all three forms. */
+static bool parse_http_date(struct str s, int64_t wall_ns, struct amount *out) {
+    struct civil c;
+    if (!take_fixdate(s, &c) && !take_asctime(s, &c) && !take_rfc850(s, wall_ns, &c)) return false;
+    return c.year >= 0 && c.day >= 0 && civil_ns(&c, out);
 }
 
 /* RFC 3339 5.6: time-offset = "Z" / ( "+" / "-" ) time-hour ":" time-minute. */
@@ -268,7 +306,7 @@ static bool parse_rfc3339(struct str s, struct amount *out) {
 }
 
 /* ---- a value ------------------------------------------------------------------------------------------------------------------------ */
-static bool parse_amount(const struct dialect *d, struct str s, struct amount *out) {
+static bool parse_amount(const struct dialect *d, struct str s, int64_t wall_ns, struct amount *out) {
     switch ((enum dialect_unit)d->unit) {
     case UNIT_NS:
     case UNIT_US:
@@ -277,7 +315,7 @@ static bool parse_amount(const struct dialect *d, struct str s, struct amount *o
     case UNIT_GRPC: return parse_grpc(s, out);
     case UNIT_DURATION: return parse_duration(s, out);
     case UNIT_SUFFIXED: return parse_suffixed(d, s, out);
-    case UNIT_HTTP_DATE: return parse_http_date(s, out);
+    case UNIT_HTTP_DATE: return parse_http_date(s, wall_ns, out);
     case UNIT_RFC3339: return parse_rfc3339(s, out);
     }
     return false;
@@ -316,16 +354,16 @@ static struct dialect_reading parse_pair(const struct dialect *d, struct str val
     struct amount sent, at;
     size_t blank = str_index(value, ' ');
     if (blank == value.n) return malformed(d);
-    if (!parse_amount(d, str_first(value, blank), &sent) || !parse_amount(d, str_from(value, blank + 1), &at)) return malformed(d);
+    if (!parse_amount(d, str_first(value, blank), wall_ns, &sent) || !parse_amount(d, str_from(value, blank + 1), wall_ns, &at)) return malformed(d);
     return at.zero ? zero(d) : between(d, sent.ns, at.ns, wall_ns);
 }
 
 static struct dialect_reading parse_beside(const struct dialect *d, struct str value, struct str companion, int64_t wall_ns) {
     struct amount sent, at;
-    if (!parse_amount(d, value, &at)) return malformed(d);
+    if (!parse_amount(d, value, wall_ns, &at)) return malformed(d);
     if (at.zero) return zero(d);
     if (companion.n == 0) return until(d, at.ns, wall_ns);
-    if (parse_amount(d, companion, &sent) && !sent.zero) return between(d, sent.ns, at.ns, wall_ns);
+    if (parse_amount(d, companion, wall_ns, &sent) && !sent.zero) return between(d, sent.ns, at.ns, wall_ns);
     if (d->malformed == MALFORMED_REJECT) return malformed(d);
     struct dialect_reading alone = until(d, at.ns, wall_ns);
     alone.malformed = true;
@@ -336,7 +374,7 @@ struct dialect_reading dialect_parse(const struct dialect *d, struct str value, 
     struct amount a;
     if (d->kind == DIALECT_PAIR && d->companion.n) return parse_beside(d, value, companion, wall_ns);
     if (d->kind == DIALECT_PAIR) return parse_pair(d, value, wall_ns);
-    if (!parse_amount(d, value, &a)) return malformed(d);
+    if (!parse_amount(d, value, wall_ns, &a)) return malformed(d);
     if (a.zero) return zero(d);
     return d->kind == DIALECT_EPOCH ? until(d, a.ns, wall_ns) : left_or_expired(a.ns);
 }

@@ -136,6 +136,8 @@ static void retry_after_is_seconds_or_a_date(void **state) {
     assert_said("retry-after", "0", RETRY_NOT_BEFORE, 0);
     assert_said("retry-after", "Sun, 06 Nov 1994 08:49:40 GMT", RETRY_NOT_BEFORE, 3 * NS_PER_S);
     assert_said("retry-after", "Sun, 06 Nov 1994 08:49:30 GMT", RETRY_NOT_BEFORE, 0);
+    assert_said("retry-after", "Sunday, 06-Nov-94 08:49:40 GMT", RETRY_NOT_BEFORE, 3 * NS_PER_S);
+    assert_said("retry-after", "Sun Nov  6 08:49:40 1994", RETRY_NOT_BEFORE, 3 * NS_PER_S);
     assert_said("retry-after", "99999999999999999999", RETRY_NOT_BEFORE, INT64_MAX);
     assert_said("retry-after", "soon", RETRY_UNSAID, 0);
     assert_said("retry-after", "-1", RETRY_UNSAID, 0);
