@@ -263,7 +263,7 @@ static const struct conf_field listener_rows[] = {
     { .name = "tls", .type = CONF_POINTER, .offset = AT(tls), .table = &tls_server_table, .help = "left out: cleartext" },
     { .name = "trust", .type = CONF_CUSTOM, .offset = AT(trust), .def = "none", .parse = parse_trust, .print = print_trust,
       .shape = "{ \"type\": [\"string\", \"array\"], \"items\": { \"type\": \"string\" } }",
-      .help = "whose deadlines may extend and whose parent ids count: none, all, or a list of networks (CIDR) of peers" },
+      .help = "whose deadlines may extend, and whose x-envoy-* and l5d-* count: none, all, or a list of networks (CIDR) of peers" },
     { .name = "timeouts", .type = CONF_STRUCT, .offset = AT(timeouts), .table = &timeouts_table, .help = "how long clients may take" },
     { .name = "backlog", .type = CONF_INT, .offset = AT(backlog), .def = "1024", .min = 1, .max = 65535,
       .help = "connections that wait to be accepted" },
