@@ -36,6 +36,7 @@ struct head {
     bool interim;        /* 1xx but 101: another head follows */
     bool te_trailers;    /* the sender of this request takes trailers (TE: trailers) */
     bool keep_alive;     /* false: the peer said this is the last exchange on the connection */
+    bool keep_asked;     /* it asked in so many words to keep it (Connection: keep-alive), which HTTP/1.1 need not */
     uint8_t version;     /* the peer's: 10, 11, 20; for Via and for what HTTP/1.0 cannot take */
     enum body_kind body;
     uint64_t length;     /* of BODY_LENGTH */

@@ -162,7 +162,7 @@ static const struct conf_word gone_words[] = {
     { 0 }
 };
 static const struct conf_word half_words[] = {
-    { "auto", HALF_AUTO, "tolerate HTTP/1.0 and requests without User-Agent, which are probes and simple tools; else abort" },
+    { "auto", HALF_AUTO, "tolerate HTTP/1.0, and requests with neither User-Agent nor Connection: keep-alive, which are probes and simple tools; else abort" },
     { "abort", HALF_ABORT, "the client is gone" },
     { "tolerate", HALF_TOLERATE, "the client still wants its answer" },
     { 0 }
@@ -215,7 +215,9 @@ bool cancel_fin_is_gone(const struct cancel_policy *p, const struct head *reques
     case HALF_TOLERATE: return false;
     case HALF_AUTO: break;
     }
-    return request->version > 10 && head_find(request, TOKEN_USER_AGENT);
+    /* Who asks to keep the connection has another request in mind, so that a FIN of its is no mere end of input: HTTP libraries that name no User-Agent
+     * (undici, Node's own) ask for it in so many words. */
+    return request->version > 10 && (request->keep_asked || head_find(request, TOKEN_USER_AGENT));
 }
 
 static bool is_leaving(enum ending why) {

@@ -78,6 +78,13 @@ def test_half_close_of_a_probe_is_tolerated():
         expect([l["ending"] for l in g.log(2)], ["completed"] * 2)
 
 
+def test_who_asks_to_keep_the_connection_is_no_probe():
+    """T1: a FIN without a User-Agent but behind Connection: keep-alive, as undici's request() sends it, is a leaving."""
+    with Upstream(serve(silent)) as up, Gateway(up) as g:
+        leave(g, up, get("/", "Connection: keep-alive", agent=False), lambda c: c.close())
+        expect(g.log(1)[0]["ending"], "client_closed")
+
+
 def test_half_close_by_policy():
     """T1: half_close: tolerate answers everyone, abort nobody."""
     def late(wire, message):

@@ -128,8 +128,11 @@ class Stage:
         """A request that the upstream remembers; returns the client's run and the name that it has there."""
         self.count += 1
         name = f"call-{self.count}"
-        # Without a User-Agent a FIN over HTTP/1.1 is taken for a probe's (half_close: auto); of undici, the caller has to give it.
-        fields = {"host": HOSTS[upstream], "x-sample-id": name, "user-agent": client.name, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        fields = {"host": HOSTS[upstream], "x-sample-id": name, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        # By itself http.client sends nothing by which its FIN could be told from a probe's (half_close: auto). undici names no agent either, and is
+        # known by its Connection: keep-alive.
+        if not client.name.startswith("undici"):
+            fields["user-agent"] = client.name
         address = self.gateway.addresses["tls" if client.scheme == "https" else "plain"]
         return client.run(address, path, fields, upload), name
 
