@@ -290,6 +290,18 @@ def test_one_worker_asks_for_all():
         expect({g.ask(get("/")).status for _ in range(40)}, {200})
 
 
+def test_a_name_with_two_addresses():
+    """Each address of a name is an endpoint of its own: the one where nobody listens is out in all workers, whenever each of them resolves it."""
+    with Patient(host="127.0.0.1") as a, Gateway(f"a.localhost:{a.port}", upstream={**HTTP, "balance": "round_robin"}, workers=4,
+                                                 policy={"retry": {"retries": 0}}) as g:
+        line = 'curfew_endpoint_healthy{{upstream="be",endpoint="{}:{}"}} {}\n'.format
+        eventually(lambda: line("[::1]", a.port, 0) in g.admin("/metrics").body.decode(), what="health 0 of [::1]")
+        eventually(lambda: line("127.0.0.1", a.port, 1) in g.admin("/metrics").body.decode(), what="health 1 of 127.0.0.1")
+        time.sleep(0.1)
+        expect({g.ask(get("/")).status for _ in range(40)}, {200})
+        expect(a.checks[0][1].get("host"), f"a.localhost:{a.port}")
+
+
 def test_a_hundred_endpoints():
     """Half of a hundred endpoints are not well: each is found out, and no request goes there; none is asked in step with all others."""
     with contextlib.ExitStack() as stack:

@@ -452,6 +452,51 @@ static void what_hangs_at_one_that_is_out_keeps_nobody_from_the_others(void **st
     assert_ended("completed");
 }
 
+/* The next one that the gateway calls and keeps: no check of type tcp. */
+static struct h2 *h2_kept(void) {
+    struct sock *s = upstream();
+    while (s->closed) s = upstream();
+    struct h2 *h = h2_new(s, true, NULL, 0);
+    h2_settle(h, NULL);
+    return h;
+}
+static void a_stream_that_hangs_at_one_that_is_out_keeps_nobody_from_the_others(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = "max_connections: 8 }\n  many: { endpoints: [ " PAIR " ], protocol: http2, balance: round_robin, max_connections: 1, "
+                                      "health: { type: tcp, interval: 1s, timeout: 200ms }",
+                          .routes = "  - { match: { path: /* }, upstream: many }" });
+    step(2 * SECONDS);
+    struct h2 *c = h2_client();
+    int32_t hangs = h2_get(c, "/hangs", NULL);
+    h2_settle(c, NULL);
+    struct h2 *u = h2_kept();
+    h2_settle(c, u);
+    int32_t asked = h2_next(u);
+    assert_int_equal(u->s->port, 9001);
+    world.connects[0] = REFUSED;
+    step(5 * SECONDS);
+    assert_int_equal(healthy(), 1);
+    h2_settle(c, u);
+    assert_open(u->s);
+    int32_t next = h2_get(c, "/next", NULL);
+    h2_settle(c, u);
+    struct h2 *v = h2_kept();
+    assert_int_equal(v->s->port, 9002);
+    h2_answers(v, h2_next(v), "200", NULL, NO_BODY, false);
+    h2_settle(c, v);
+    assert_h2_status(c, next, "200");
+    assert_ended("completed");
+    h2_answers(u, asked, "204", NULL, NO_BODY, false); /* what is under way goes on */
+    h2_settle(c, u);
+    assert_h2_status(c, hangs, "204");
+    assert_ended("completed");
+    assert_true(u->s->closed);
+    h2_free(c);
+    h2_free(u);
+    h2_free(v);
+    while (upstream_or_none()) { }
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------------------------------------------ */
 static void drain(void) {
     worker_post_kind(&world.w, MESSAGE_DRAIN);
@@ -700,6 +745,7 @@ int main(void) {
         SCENE(a_connection_that_opens_to_one_that_went_out_meanwhile_serves_nobody),
         SCENE(a_full_pool_is_nothing_to_a_check),
         SCENE(what_hangs_at_one_that_is_out_keeps_nobody_from_the_others),
+        SCENE(a_stream_that_hangs_at_one_that_is_out_keeps_nobody_from_the_others),
         SCENE(a_check_under_way_keeps_no_drain_from_its_end),
         SCENE(a_connection_for_a_check_keeps_no_drain_from_its_end),
         SCENE(who_is_out_stays_out_while_the_gateway_drains),

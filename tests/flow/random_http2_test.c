@@ -98,7 +98,11 @@ static void upstream_event(struct h2 *h) {
     case 3: if (chance(20)) nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, x->id, 0, NULL, 0); break;
     default: {
         const char *asked = strstr(h->v[h->answered < h->n ? h->answered : 0].head, "x-asked: ");
-        if (h->answered == h->n || !asked) break;
+        if (h->answered == h->n) break;
+        if (!asked) { /* a check of health */
+            h2_answers(h, h->v[h->answered++].id, chance(3) ? "503" : "200", NULL, PICK(sizes), chance(8));
+            break;
+        }
         char lines[64];
         size_t body = PICK(sizes);
         snprintf(lines, sizeof lines, "x-token: %ld\n", strtol(asked + 9, NULL, 10));
@@ -125,7 +129,9 @@ static void event(void) {
     meet();
 }
 static void play(void) {
-    static const char *const upstream_keys[] = { "", "reset_budget: { burst: 2, rate: 5/s }", "max_requests: 3", "max_connections: 1, max_pending: 3" };
+    static const char *const upstream_keys[] = { "", "reset_budget: { burst: 2, rate: 5/s }", "max_requests: 3", "max_connections: 1, max_pending: 3",
+                                                 "health: { interval: 60ms, timeout: 40ms, unhealthy_after: 2, healthy_after: 1 }",
+                                                 "max_connections: 1, health: { interval: 20ms, timeout: 10ms, unhealthy_after: 1, healthy_after: 1 }" };
     static const char *const policies[] = { "", "cancel: { http2: [ drain ] }", "cancel: { http2: [ none ] }", "cancel: { client_gone: ignore }",
                                             "cancel: { mode: disabled }", "cancel: { mode: observe }, deadline: { max_reject: { ratio: 5%, at_least: 1 } }",
                                             "deadline: { per_try: 30ms }, retry: { retries: 2, when: [ try_timeout, refused_stream, upstream_reset ] }",
@@ -146,6 +152,7 @@ static void play(void) {
         for (int i = 0; i < EVENTS / 8; i++) event();
     }
     settle();
+    health_stop(&world.w); /* else a day has a million checks */
     step(24 * HOUR);
     assert_nothing_left();
     assert_int_equal(world.w.nconns, 0);

@@ -21,7 +21,7 @@ struct actor { /* a client or an upstream: what it still wants to say, and for u
 static struct actor clients[ACTORS_MAX], upstreams[ACTORS_MAX * 4];
 static size_t nclients, nupstreams;
 static unsigned next_token;
-static uint64_t seen[ENDINGS], hedges, wins, again; /* again: after a status */
+static uint64_t seen[ENDINGS], hedges, wins, again, checks, ill; /* again: after a status; ill: checks that failed */
 
 static void actor_free(struct actor *a) { free(a->say); }
 static void wants_to_say(struct actor *a, const char *text, size_t body) {
@@ -135,6 +135,8 @@ static void open_stage(void) {
         "", "max_connections: 1", "max_connections: 2, max_pending: 2", "max_requests: 1, max_connections: 8",
         "connect_timeout: 100ms, write_timeout: 1s",
         "max_pending: 0", "idle_timeout: 100ms",
+        "health: { path: /t0, interval: 60ms, timeout: 40ms, unhealthy_after: 2, healthy_after: 1 }",
+        "max_connections: 1, health: { path: /t0, interval: 20ms, timeout: 10ms, unhealthy_after: 1, healthy_after: 1 }",
     };
     static const char *const listeners[] = { "", "timeouts: { header: 300ms, body: 300ms, idle: 1s, write: 500ms, linger: 100ms }",
                                              "http1: { max_head: 1KiB }", "max_connections: 3" };
@@ -243,6 +245,8 @@ static void finish_round(void) {
         for (size_t i = 0; i < nclients; i++) leaves(clients[i].s, enforced && chance(2));
     }
     settle();
+    checks += count(METRIC_HEALTH_CHECKS), ill += count(METRIC_HEALTH_FAILURES);
+    health_stop(&world.w); /* else a day has a million of them */
     step(24 * HOUR); /* whatever they leave open, some limit ends it */
     assert_nothing_left();
     for (size_t i = 0; i < nclients; i++) assert_its_own_answers(&clients[i]), actor_free(&clients[i]);
@@ -274,6 +278,7 @@ static void anything_at_any_time_leaves_nothing_and_mixes_nothing_up(void **stat
     }
     fprintf(stderr, "%8llu hedges, %llu of them won, %llu retries after a status\n", (unsigned long long)hedges, (unsigned long long)wins, (unsigned long long)again);
     if (from) return;
+    assert_true(checks > 100 && ill > 100 && ill < checks);
     assert_true(hedges > 0 && wins > 0 && wins < hedges && again > 0);
     static const enum ending expected[] = { ENDING_COMPLETED, ENDING_CLIENT_RESET, ENDING_CLIENT_CLOSED, ENDING_DEADLINE, ENDING_UPSTREAM_CLOSED,
                                             ENDING_CONNECT_FAILURE, ENDING_SHED_EXPIRED, ENDING_SHED_LOAD, ENDING_CLIENT_CONTEXT, ENDING_UPSTREAM_ERROR,
