@@ -139,7 +139,10 @@ bool sockaddr_eq(const struct sockaddr_storage *a, const struct sockaddr_storage
         const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
         return x->sin_addr.s_addr == y->sin_addr.s_addr && x->sin_port == y->sin_port;
     }
-    if (a->ss_family == AF_UNIX) return strcmp(((const struct sockaddr_un *)(const void *)a)->sun_path, ((const struct sockaddr_un *)(const void *)b)->sun_path) == 0;
+    if (a->ss_family == AF_UNIX) {
+        const struct sockaddr_un *x = (const void *)a, *y = (const void *)b;
+        return strcmp(x->sun_path, y->sun_path) == 0;
+    }
     const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
     return memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0 && x->sin6_port == y->sin6_port;
 }

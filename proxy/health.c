@@ -37,7 +37,11 @@ struct health {
 static void conclude(struct health *h);
 
 /* ---- telling ---------------------------------------------------------------------------------------------------------------------------- */
-struct news { struct message message; const struct upstream_conf *whose; struct verdict verdict; }; /* first: whoever frees the message frees it all */
+struct news {
+    struct message message;     /* first: whoever frees the message frees it all */
+    const struct upstream_conf *whose;
+    struct verdict verdict;
+};
 static void take_news(struct worker *w, void *arg) {
     const struct news *n = arg;
     for (size_t i = 0; i < w->nupstreams; i++) {

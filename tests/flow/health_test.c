@@ -462,8 +462,8 @@ static struct h2 *h2_kept(void) {
 }
 static void a_stream_that_hangs_at_one_that_is_out_keeps_nobody_from_the_others(void **state) {
     (void)state;
-    stage((struct given){ .upstream = "max_connections: 8 }\n  many: { endpoints: [ " PAIR " ], protocol: http2, balance: round_robin, max_connections: 1, "
-                                      "health: { type: tcp, interval: 1s, timeout: 200ms }",
+    stage((struct given){ .upstream = "max_connections: 8 }\n  many: { endpoints: [ " PAIR " ], protocol: http2, balance: round_robin, "
+                                      "max_connections: 1, health: { type: tcp, interval: 1s, timeout: 200ms }",
                           .routes = "  - { match: { path: /* }, upstream: many }" });
     step(2 * SECONDS);
     struct h2 *c = h2_client();

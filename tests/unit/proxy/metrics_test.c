@@ -131,7 +131,8 @@ static void an_address_that_stands_twice_is_one_series(void **state) {
     for (size_t i = 0; i < 3; i++) metrics_add_endpoint(&a, &v[i]);
     metric_cell_set(&v[2].healthy, 0);
     print(1);
-    assert_non_null(strstr(text, "gauge\ncurfew_endpoint_healthy{upstream=\"u\",endpoint=\"a:1\"} 0\ncurfew_endpoint_healthy{upstream=\"u\",endpoint=\"b:1\"} 1\n#"));
+    assert_non_null(strstr(text, "gauge\ncurfew_endpoint_healthy{upstream=\"u\",endpoint=\"a:1\"} 0\n"
+                                 "curfew_endpoint_healthy{upstream=\"u\",endpoint=\"b:1\"} 1\n#"));
     for (size_t i = 0; i < 3; i++) metrics_remove_endpoint(&a, &v[i]);
 }
 static void what_is_observed_and_let_through_is_counted_by_route_where_that_can_be(void **state) {
