@@ -121,7 +121,6 @@ void conf_print_effective(FILE *to, const struct conf_table *table, const void *
 /* For `print`: a text in flow form, quoted where it could be read as something else, with $$ for $; a key of a flow map (no $$, and its colon); a node; and
  * the things of a map as deeper lines. */
 void conf_write_text(FILE *to, struct str text);
-void conf_write_json(FILE *to, struct str text); /* as a string of JSON, quotes and all */
 void conf_write_key(FILE *to, struct str key);
 void conf_write_node(FILE *to, const struct conf_node *n);
 void conf_print_node(struct conf_writer *w, const struct conf_field *f, const void *at); /* a `print`: at is a node's pointer, NULL nothing */

@@ -2,18 +2,8 @@
 // A JSON Schema (draft 2020-12) of the configuration, printed from the tables, for editors that complete and check while one types. It
 // accepts all that the loader accepts; the loader is stricter where a schema has no words (ranges of durations, names that must exist).
 #include "conf/print.h"
+#include "core/json.h"
 #include <inttypes.h>
-
-void conf_write_json(FILE *to, struct str s) {
-    fputc('"', to);
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char b = (unsigned char)s.p[i];
-        if (b == '"' || b == '\\') fprintf(to, "\\%c", b);
-        else if (b < ' ') fprintf(to, "\\u%04x", b);
-        else fputc(b, to);
-    }
-    fputc('"', to);
-}
 
 /* ---- defaults as JSON -------------------------------------------------------------------------------------------------------- */
 
@@ -25,12 +15,12 @@ static bool is_json_literal(const struct conf_node *n) {
 static void node(FILE *to, const struct conf_node *n, bool texts) {
     if (n->kind == CONF_NULL) fputs("null", to);
     else if (n->kind == CONF_SCALAR && !texts && is_json_literal(n)) fprintf(to, "%.*s", STR_ARG(n->text));
-    else if (n->kind == CONF_SCALAR) conf_write_json(to, n->text);
+    else if (n->kind == CONF_SCALAR) json_text(to, n->text);
     if (n->kind != CONF_LIST && n->kind != CONF_MAPPING) return;
     fputc(n->kind == CONF_LIST ? '[' : '{', to);
     for (size_t i = 0; i < n->n; i++) {
         if (i) fputs(", ", to);
-        if (n->kind == CONF_MAPPING) conf_write_json(to, n->keys[i]->text), fputs(": ", to);
+        if (n->kind == CONF_MAPPING) json_text(to, n->keys[i]->text), fputs(": ", to);
         node(to, n->items[i], texts);
     }
     fputc(n->kind == CONF_LIST ? ']' : '}', to);
@@ -144,9 +134,9 @@ static void (*const types[])(FILE *, const struct conf_tables *, const struct co
 /* Besides its type every key may be empty (its default) and hold ${NAME}, whose value no schema knows. */
 static void property(FILE *to, const struct conf_tables *all, const struct conf_field *f) {
     fputs("        ", to);
-    conf_write_json(to, str_of(f->name));
+    json_text(to, str_of(f->name));
     fputs(": { ", to);
-    if (f->help) fputs("\"description\": ", to), conf_write_json(to, str_of(f->help)), fputs(", ", to);
+    if (f->help) fputs("\"description\": ", to), json_text(to, str_of(f->help)), fputs(", ", to);
     fputs("\"anyOf\": [", to);
     types[f->type](to, all, f);
     fputs(", { \"$ref\": \"#/$defs/-other\" }]", to);
@@ -170,7 +160,7 @@ static void table(FILE *to, const struct conf_tables *all, size_t i) {
     fputs(",\n    \"", to);
     print_id(to, all->ids[i]);
     fputs("\": {\n      \"type\": \"object\", \"additionalProperties\": false", to);
-    if (t->help) fputs(",\n      \"description\": ", to), conf_write_json(to, str_of(t->help));
+    if (t->help) fputs(",\n      \"description\": ", to), json_text(to, str_of(t->help));
     required(to, t);
     fputs(",\n      \"properties\": {\n", to);
     struct conf_rows rows = { .table = t };
@@ -188,7 +178,7 @@ void conf_print_schema(FILE *to, const struct conf_table *root) {
     conf_init(&c);
     conf_collect(&all, &c, root);
     fputs("{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n  \"title\": ", to);
-    conf_write_json(to, str_of(root->name));
+    json_text(to, str_of(root->name));
     fputs(",\n  \"$ref\": \"#/$defs/", to);
     print_id(to, all.ids[0]);
     fputs("\",\n  \"$defs\": {\n", to);

@@ -3,6 +3,7 @@
 // `extends` is, so that a gateway adds what is its own (who is believed) to what all share.
 #include "policies/context_schema.h"
 #include "policies/check.h"
+#include "core/json.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <unistd.h>
@@ -230,30 +231,35 @@ static void print_line(FILE *to, const struct schema_change *g) {
     if (g->at.file && g->was.file) fputs(" (", to), print_pos(to, g->was), fputc(')', to);
     fputc('\n', to);
 }
-static void json_pair(FILE *to, const char *key, struct str value) {
-    fprintf(to, ",\"%s\":", key);
-    conf_write_json(to, value);
-}
-static void json_pos(FILE *to, const char *key, struct conf_pos at) {
+static void say_pos(struct json *j, const char *name, struct conf_pos at) {
     if (!at.file) return;
-    fprintf(to, ",\"%s\":{\"file\":", key);
-    conf_write_json(to, str_of(at.file));
-    fprintf(to, ",\"line\":%u,\"column\":%u}", at.line, at.col);
+    json_open(j, name, '{');
+    json_str(j, "file", str_of(at.file));
+    json_raw(j, "line", "%u", at.line);
+    json_raw(j, "column", "%u", at.col);
+    json_close(j, '}');
 }
 static void print_json(FILE *to, const struct context_schema *was, const struct context_schema *now, const struct schema_changes *all) {
-    fprintf(to, "{\"old_version\":%" PRId64 ",\"new_version\":%" PRId64 ",\"breaking\":%s,\"changes\":[", was->version, now->version,
-            all->breaking ? "true" : "false");
+    struct json j = { .to = to };
+    json_open(&j, NULL, '{');
+    json_raw(&j, "old_version", "%" PRId64, was->version);
+    json_raw(&j, "new_version", "%" PRId64, now->version);
+    json_bool(&j, "breaking", all->breaking);
+    json_open(&j, "changes", '[');
     for (size_t i = 0; i < all->n; i++) {
         const struct schema_change *g = &all->v[i];
-        fprintf(to, "%s{\"breaking\":%s", i ? "," : "", g->breaking ? "true" : "false");
-        if (g->field.n) json_pair(to, "field", g->field);
-        json_pair(to, "what", str_of(g->what));
-        json_pair(to, "text", str_of(g->text));
-        json_pos(to, "at", g->at);
-        json_pos(to, "was", g->was);
-        fputc('}', to);
+        json_open(&j, NULL, '{');
+        json_bool(&j, "breaking", g->breaking);
+        json_some(&j, "field", g->field);
+        json_str(&j, "what", str_of(g->what));
+        json_str(&j, "text", str_of(g->text));
+        say_pos(&j, "at", g->at);
+        say_pos(&j, "was", g->was);
+        json_close(&j, '}');
     }
-    fputs("]}\n", to);
+    json_close(&j, ']');
+    json_close(&j, '}');
+    fputc('\n', to);
 }
 void context_schema_print(FILE *to, const struct context_schema *was, const struct context_schema *now, const struct schema_changes *all, bool json) {
     if (json) {

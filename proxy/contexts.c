@@ -2,7 +2,7 @@
 // A question to workers and their answers: see contexts.h. Each worker writes into a part of its own, which only travels; whoever asked may be gone
 // before the last one is back, so a question outlives its call.
 #include "proxy/contexts.h"
-#include "conf/conf.h"
+#include "core/json.h"
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 #include <stdlib.h>
@@ -81,35 +81,32 @@ void contexts_stop(void) {
 }
 
 /* ---- the list: in the worker's thread ------------------------------------------------------------------------------------------------- */
-static void say_text(FILE *to, const char *name, struct str value) {
-    if (!value.n) return;
-    fprintf(to, ",\"%s\":", name);
-    conf_write_json(to, value);
-}
-static void say_ms(FILE *to, const char *name, span s) {
-    if (!span_is_forever(s)) fprintf(to, ",\"%s\":%.3f", name, (double)s.ns / NS_PER_MS);
+static void say_ms(struct json *j, const char *name, span s) {
+    if (!span_is_forever(s)) json_raw(j, name, "%.3f", (double)s.ns / NS_PER_MS);
 }
 static void say_exchange(FILE *to, struct exchange *x) {
     static const char *const answered[] = { [ANSWERED_NOT] = "no", [ANSWERED_HEAD] = "head", [ANSWERED_WHOLE] = "whole" };
     const struct head *h = x->request;
     const struct attempt *a = x->attempt;
+    struct json j = { .to = to };
     char id[48], route[32];
-    fputs("{\"id\":", to);
-    conf_write_json(to, exchange_id(x, id));
-    say_text(to, "listener", x->listener->name);
-    say_text(to, "client", x->client);
-    if (x->rpc) say_text(to, "rpc", str_of(x->rpc->name));
-    say_text(to, "method", h->method);
-    say_text(to, "host", h->authority);
-    say_text(to, "path", h->target);
-    say_text(to, "route", exchange_route_name(x, route, sizeof route));
-    if (x->upstream) say_text(to, "upstream", upstream_name(x->upstream));
-    if (a && a->conn) say_text(to, "endpoint", upstream_endpoint_text(a->conn));
-    say_ms(to, "age_ms", instant_until(x->begun, x->w->now));
-    say_ms(to, "left_ms", exchange_left(x));
-    fprintf(to, ",\"attempts\":%u,\"answered\":\"%s\"", x->tries, answered[x->answered]);
-    if (context_is_ended(&x->context)) fprintf(to, ",\"ending\":\"%s\"", ending_name(x->context.ending));
-    putc('}', to);
+    json_open(&j, NULL, '{');
+    json_str(&j, "id", exchange_id(x, id));
+    json_some(&j, "listener", x->listener->name);
+    json_some(&j, "client", x->client);
+    if (x->rpc) json_str(&j, "rpc", str_of(x->rpc->name));
+    json_some(&j, "method", h->method);
+    json_some(&j, "host", h->authority);
+    json_some(&j, "path", h->target);
+    json_some(&j, "route", exchange_route_name(x, route, sizeof route));
+    if (x->upstream) json_some(&j, "upstream", upstream_name(x->upstream));
+    if (a && a->conn) json_some(&j, "endpoint", upstream_endpoint_text(a->conn));
+    say_ms(&j, "age_ms", instant_until(x->begun, x->w->now));
+    say_ms(&j, "left_ms", exchange_left(x));
+    json_raw(&j, "attempts", "%u", x->tries);
+    json_str(&j, "answered", str_of(answered[x->answered]));
+    if (context_is_ended(&x->context)) json_str(&j, "ending", str_of(ending_name(x->context.ending)));
+    json_close(&j, '}');
 }
 static void collect(struct worker *w, void *arg) {
     struct part *p = arg;

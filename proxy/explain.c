@@ -347,7 +347,7 @@ static void warnings_sheet(struct sheet *s, const struct config *c, const struct
     warn_of_context(s, c, &r->use->context);
 }
 
-static void explain_route(FILE *to, const struct config *c, const struct route *r, bool json) {
+static void explain_route(FILE *to, const struct config *c, const struct route *r, struct json *j) {
     struct route_upstreams u = upstreams_of(r);
     char *name = name_of(r), *policy = policy_name(c, r), *guard = guard_text(&r->use->deadline), *ups = NULL;
     for (size_t i = 0; i < u.n; i++) {
@@ -366,35 +366,37 @@ static void explain_route(FILE *to, const struct config *c, const struct route *
         retries_sheet(&sheets[2], &r->use->retry);
         warnings_sheet(&sheets[3], c, r, &u);
     }
-    if (json) {
-        fputs("{\"route\":", to), sheet_json_string(to, name);
-        fputs(",\"policy\":", to), sheet_json_string(to, policy);
-        fprintf(to, ",\"mode\":\"%s\",\"cancel_mode\":\"%s\"", mode_name(r->use->deadline.mode), mode_name(r->use->cancel.mode));
-        fprintf(to, ",\"max_reject\":\"%s\",\"upstreams\":", guard);
-        sheet_json_string(to, ups);
-        fputs(",", to);
+    if (j) {
+        json_open(j, NULL, '{');
+        json_str(j, "route", str_of(name));
+        json_str(j, "policy", str_of(policy));
+        json_str(j, "mode", str_of(mode_name(r->use->deadline.mode)));
+        json_str(j, "cancel_mode", str_of(mode_name(r->use->cancel.mode)));
+        json_str(j, "max_reject", str_of(guard));
+        json_str(j, "upstreams", str_of(ups));
     } else {
         fprintf(to, "%s: policy %s (deadline.mode %s, cancel.mode %s, max_reject %s) → %s\n", name, policy, mode_name(r->use->deadline.mode),
                 mode_name(r->use->cancel.mode), guard, ups);
     }
-    sheet_out(to, sheets, 4, json);
-    fputs(json ? "}" : "\n", to);
+    sheet_out(to, sheets, 4, j);
+    if (j) json_close(j, '}');
+    else fputs("\n", to);
     free(name), free(policy), free(guard), free(ups);
 }
 bool explain_routes(FILE *to, const struct config *c, struct str route, bool json) {
+    struct json j = { .to = to };
     size_t said = 0;
-    if (json) fputs("{\"routes\":[", to);
+    if (json) json_open(&j, NULL, '{'), json_open(&j, "routes", '[');
     for (size_t i = 0; i < c->routes.n; i++) {
         const struct route *r = CONF_AT(c->routes, struct route, i);
         char *name = name_of(r);
         bool wanted = !route.n || str_eq(str_of(name), route);
         free(name);
         if (!wanted) continue;
-        if (json && said) fputs(",", to);
-        explain_route(to, c, r, json);
+        explain_route(to, c, r, json ? &j : NULL);
         said++;
     }
-    if (json) fputs("]}\n", to);
+    if (json) json_close(&j, ']'), json_close(&j, '}'), fputs("\n", to);
     return said > 0 || !route.n;
 }
 
@@ -465,7 +467,7 @@ static struct str listener_for(const struct config *c, bool trusted) {
     return c->listeners.n ? c->listeners.names[0].name : (struct str){ 0 };
 }
 /* The same calls in the same order as an exchange makes them. */
-static void follow(FILE *to, const struct config *c, struct arena *a, const struct head *h, struct str listener, bool trusted, bool json) {
+static void follow(FILE *to, const struct config *c, struct arena *a, const struct head *h, struct str listener, bool trusted, struct json *j) {
     struct sheet sheets[4];
     memset(sheets, 0, sizeof sheets);
     sheets[0] = (struct sheet){ .name = "request", .columns = { "what", "is" } };
@@ -481,7 +483,7 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
     say(&sheets[0], "rpc", sheet_say("%s", rpc->name));
     if (!route_match(c->routes.v, c->routes.n, h, rpc, a, &m, &bad)) {
         say(&sheets[0], "route", sheet_say("%s", bad ? "none: the path is malformed (400 client_error)" : "none (404 no_route)"));
-        sheet_out(to, sheets, 4, json);
+        sheet_out(to, sheets, 4, j);
         return;
     }
     const struct policy *p = m.route->use;
@@ -527,7 +529,7 @@ static void follow(FILE *to, const struct config *c, struct arena *a, const stru
     }
     if (v.refuse == ENDING_NONE && v.would_refuse != ENDING_NONE && mode_observes(p->deadline.mode))
         say(&sheets[0], "enforce", sheet_say("would refuse it: %s", ending_name(v.would_refuse)));
-    sheet_out(to, sheets, 4, json);
+    sheet_out(to, sheets, 4, j);
 }
 const char *explain_request(FILE *to, const struct config *c, struct str line, const char *const *fields, size_t nfields, struct str listener,
                             bool trusted, bool json) {
@@ -536,9 +538,11 @@ const char *explain_request(FILE *to, const struct config *c, struct str line, c
     arena_init(&a, NULL);
     const char *fault = read_request(&a, line, fields, nfields, &h);
     if (!fault) {
-        if (json) fputs("{", to);
-        follow(to, c, &a, &h, listener, trusted, json);
-        fputs(json ? "}\n" : "\n", to);
+        struct json j = { .to = to };
+        if (json) json_open(&j, NULL, '{');
+        follow(to, c, &a, &h, listener, trusted, json ? &j : NULL);
+        if (json) json_close(&j, '}');
+        fputs("\n", to);
     }
     arena_clear(&a);
     return fault;

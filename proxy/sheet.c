@@ -2,7 +2,7 @@
 // Sheets as text and as JSON: see sheet.h.
 #define _GNU_SOURCE /* vasprintf */
 #include "proxy/sheet.h"
-#include "conf/conf.h"
+#include "core/arena.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,23 +41,15 @@ void sheet_add_word(char **at, const char *between, const char *word) {
     *at = old && *old ? sheet_say("%s%s%s", old, between, word) : sheet_say("%s", word);
     free(old);
 }
-void sheet_json_string(FILE *to, const char *s) { conf_write_json(to, str_of(s)); }
-static void sheet_json(FILE *to, const struct sheet *s, bool first) {
-    if (!first) fputs(",", to);
-    sheet_json_string(to, s->name);
-    fputs(":[", to);
+static void sheet_json(struct json *j, const struct sheet *s) {
+    json_open(j, s->name, '[');
     for (size_t i = 0; i < s->n; i++) {
-        fputs(i ? ",{" : "{", to);
-        for (size_t k = 0, said = 0; k < width_of(s); k++) {
-            if (!s->cells[i][k]) continue;
-            if (said++) fputs(",", to);
-            sheet_json_string(to, s->columns[k]);
-            fputs(":", to);
-            sheet_json_string(to, s->cells[i][k]);
-        }
-        fputs("}", to);
+        json_open(j, NULL, '{');
+        for (size_t k = 0; k < width_of(s); k++)
+            if (s->cells[i][k]) json_str(j, s->columns[k], str_of(s->cells[i][k]));
+        json_close(j, '}');
     }
-    fputs("]", to);
+    json_close(j, ']');
 }
 /* Columns in characters, not bytes: an arrow or a dash counts once. */
 static size_t length(const char *s) {
@@ -83,9 +75,9 @@ static void sheet_text(FILE *to, const struct sheet *s) {
         fputc('\n', to);
     }
 }
-void sheet_out(FILE *to, struct sheet *sheets, size_t n, bool json) {
+void sheet_out(FILE *to, struct sheet *sheets, size_t n, struct json *j) {
     for (size_t i = 0; i < n; i++) {
-        if (json) sheet_json(to, &sheets[i], i == 0);
+        if (j) sheet_json(j, &sheets[i]);
         else sheet_text(to, &sheets[i]);
         sheet_free(&sheets[i]);
     }
