@@ -36,6 +36,7 @@ static void call_over(struct call *k, const char *say) {
     }
     if (!k->begun) return;
     metrics_cancel(&w->metrics, k->why, told && k->beside < LEVEL_SIDE_CHANNEL ? LEVEL_SIDE_CHANNEL : k->beside);
+    tries_told(x);
     exchange_settle(x);
 }
 static void call_try(struct call *k) {

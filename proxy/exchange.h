@@ -98,7 +98,8 @@ struct exchange {
     unsigned tries, hedges;          /* all of them; those that began beside another */
     int64_t retries;                 /* of them: after one that failed */
     bool stale_used;                 /* the stale connection rule was used: once */
-    bool waiting;                    /* `next` is the end of a back-off */
+    bool waiting;                    /* `next` is the end of a back-off, or of the patience with a call */
+    instant not_before;              /* ... of the back-off */
     bool continued;                  /* the client was told to go on with its body: 100 (Continue) */
     bool unhedged;                   /* the upstream said not to begin another */
     struct timer next;               /* when a retry, or a hedge, begins (tries.c) */
@@ -208,6 +209,7 @@ bool tries_answered(struct attempt *a, const struct head *h);
 void tries_would_time_out(struct attempt *a);
 void tries_would_shed(struct attempt *a);
 bool tries_go_on(struct exchange *x); /* an attempt is in play */
+void tries_told(struct exchange *x); /* a side-channel call is over: a retry may have waited for that */
 void tries_commit(struct exchange *x); /* the request's body cannot be kept any more: one attempt goes on */
 /* ---- exchange_context.c: the fields, the trace and the baggage of the request ---------------------------------------------------------------- */
 /* After the deadline's verdict, before it is acted on: it may add a refusal, or a deadline. */

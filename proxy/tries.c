@@ -130,16 +130,30 @@ static bool decide(struct exchange *x, const struct retry_facts *f, span *wait) 
     if (v > RETRY_YES) refused(x, v);
     return v == RETRY_YES;
 }
+/* While the call is under way that tells an upstream to end the work of the attempt before, it could find this one's under the same id (trap T44): it is
+ * waited for, as long as there is time for another attempt. */
 static void follow(struct exchange *x, enum ending outcome, span wait) {
+    bool called = !list_is_empty(&x->calls);
     x->retries++;
     metrics_retry(&x->w->metrics, outcome);
-    if (!span_is_positive(wait)) {
+    if (!span_is_positive(wait) && !called) {
         retry(x);
         return;
     }
     x->waiting = true;
     metric_inc(&x->w->metrics, METRIC_RETRIES_WAITING);
-    wheel_arm(&x->w->wheel, &x->next, instant_add(x->w->now, wait));
+    x->not_before = instant_add(x->w->now, wait);
+    span longest = called ? span_max(wait, span_sub(time_left(x), least(x))) : wait;
+    wheel_arm(&x->w->wheel, &x->next, instant_add(x->w->now, longest));
+}
+void tries_told(struct exchange *x) {
+    if (!x->waiting || context_is_ended(&x->context) || !list_is_empty(&x->calls)) return;
+    if (instant_before(x->w->now, x->not_before)) {
+        wheel_arm(&x->w->wheel, &x->next, x->not_before);
+        return;
+    }
+    stop_waiting(x);
+    retry(x);
 }
 
 /* Another begins, where enforcing would have found too little time for it. */

@@ -2,6 +2,7 @@
 // Further attempts where the rest of an exchange stands in their way: a pool that is full, an upload, a stale connection, what upstreams say before
 // their answer, and what happens to all of it in one turn.
 #include "tests/flow/h2.h"
+#include "core/random.h"
 
 #define BUSY "HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"
 #define AT_ONCE_503 "retry: { when: [ 503 ], backoff: { base: 0s } }"
@@ -257,6 +258,62 @@ static void two_whole_answers_in_one_read_are_one_answer(void **state) {
     assert_ended("completed");
     h2_free(c), h2_free(u);
 }
+/* T44: by the same id the call would find the work of the next attempt. */
+static void a_retry_waits_for_the_call_that_ends_the_try_before(void **state) {
+    (void)state;
+    stage_endpoints("", "deadline: { per_try: 100ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
+                        "cancel: { http1: [ call, close ], call: { path: /cancel } }");
+    struct sock *c = asks(GET());
+    upstream();
+    at(101 * MS);
+    struct sock *call = upstream();
+    assert_has(got(call), "/cancel");
+    at(150 * MS);
+    assert_nobody_called();
+    upstream_sends(call, ANSWER_OK);
+    upstream_sends(upstream(), ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+    assert_int_equal(cancels(ENDING_TRY_TIMEOUT, LEVEL_SIDE_CHANNEL), 1);
+}
+static void a_retry_waits_no_longer_for_a_call_than_there_is_time_for_it(void **state) {
+    (void)state;
+    stage_endpoints("", "deadline: { default: 1s, min: 100ms, reserve: 50ms, per_try: 200ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
+                        "cancel: { http1: [ call, close ], call: { path: /cancel, timeout: 10s } }");
+    struct sock *c = asks(GET());
+    upstream();
+    at(201 * MS);
+    struct sock *call = upstream();
+    at(848 * MS);
+    assert_nobody_called();
+    at(852 * MS); /* 150 ms are left */
+    upstream_sends(upstream(), ANSWER_OK);
+    assert_answer(c, 200);
+    upstream_sends(call, ANSWER_OK);
+    assert_ended("completed");
+}
+/* The back-off is kept all the same. */
+static void a_call_that_is_soon_over_shortens_no_back_off(void **state) {
+    (void)state;
+    stage_endpoints("", "deadline: { per_try: 100ms, default: 9s }, retry: { when: [ try_timeout ], backoff: { base: 1s, max: 1s } }, "
+                        "cancel: { http1: [ call, close ], call: { path: /cancel } }");
+    int64_t wait = 0;
+    for (;; world.w.chance++) {
+        uint64_t s = world.w.chance;
+        wait = retry_backoff(&world.w.config->policies.v[0].retry, 1, random_next(&s)).ns;
+        if (wait >= 100 * MS) break;
+    }
+    struct sock *c = asks(GET());
+    upstream();
+    at(101 * MS);
+    upstream_sends(upstream(), ANSWER_OK);
+    at(100 * MS + wait - 2 * MS);
+    assert_nobody_called();
+    at(100 * MS + wait + 3 * MS);
+    upstream_sends(upstream(), ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+}
 /* The call that tells of the first attempt says nothing of what came after it. */
 static void each_cancel_is_counted_by_its_own_ending_and_level(void **state) {
     (void)state;
@@ -266,10 +323,9 @@ static void each_cancel_is_counted_by_its_own_ending_and_level(void **state) {
     upstream();
     world.connects[0] = world.connects[1] = SLOWLY;
     at(101 * MS);
-    struct sock *call = upstream(), *v = upstream();
-    client_resets(c);
-    accepts(v), assert_silent(v);
-    assert_nothing_ended(); /* the call is not over */
+    struct sock *call = upstream();
+    client_resets(c); /* the retry waits for the call */
+    assert_nothing_ended(); /* which is not over */
     assert_int_equal(cancels(ENDING_CLIENT_RESET, LEVEL_WITHDRAWN), 1);
     accepts(call);
     upstream_sends(call, ANSWER_OK);
@@ -351,6 +407,9 @@ int main(void) {
         SCENE(the_deadline_and_a_hedge_in_one_turn_start_nothing),
         SCENE(the_client_leaves_as_the_winner_answers),
         SCENE(two_whole_answers_in_one_read_are_one_answer),
+        SCENE(a_retry_waits_for_the_call_that_ends_the_try_before),
+        SCENE(a_retry_waits_no_longer_for_a_call_than_there_is_time_for_it),
+        SCENE(a_call_that_is_soon_over_shortens_no_back_off),
         SCENE(each_cancel_is_counted_by_its_own_ending_and_level),
         SCENE(work_that_a_hedge_has_begun_goes_on_without_its_client),
         SCENE(a_stream_does_not_wait_longer_than_it_may_be_silent),
