@@ -72,7 +72,7 @@ static bool equip(struct gateway *g, struct worker *w) {
     const char *say = NULL;
     if (!open_log(w)) return false;
     if (needs_resolver(c)) {
-        w->resolver = resolver_new(w->base, NULL, &say);
+        w->resolver = resolver_new(w->base, &w->wheel, w->now, NULL, &say);
         if (!w->resolver) {
             log_error("resolver", "%s", say);
             return false;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the addresses of names fresh. A watch goes round: its timer fires → hosts file, else two queries (A and AAAA) → both have come back → the
-// set is told where it is new → the timer is set by the TTL, or by the back-off. Everything begins in the timer's callback, so
-// nothing is ever told from inside resolver_watch. evdns calls back for every query it took, cancelled and shut down ones too, so a query is a
-// struct of its own that forgets its watch and is freed by that callback alone.
+// Keeps the addresses of names fresh. A watch goes round: its timer fires → hosts file, else two queries (A and AAAA) → both have come back, and
+// the timer is due at once → it fires: the set is told where it is new, and the timer set by the TTL, or by the back-off. So all begins in a turn
+// of the worker, with the time of that turn, and nothing is ever told from inside resolver_watch or evdns. evdns calls back for every query it
+// took, cancelled and shut down ones too, so a query is a struct of its own that forgets its watch and is freed by that callback alone.
 #include "proxy/resolver.h"
 #include "core/arena.h"
 #include "core/list.h"
 #include "core/log.h"
+#include "core/wheel.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <event2/dns.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -47,7 +47,8 @@ struct resolver_watch {
     uint16_t port;
     resolver_callback *on_set;
     void *arg;
-    struct event *timer;          /* owned */
+    struct timer timer;           /* to ask, or to conclude */
+    bool asking;
     struct addresses of[FAMILIES];
     struct sockaddr_storage *set; /* owned: as last told */
     size_t nset;
@@ -57,8 +58,9 @@ struct resolver_watch {
 };
 struct resolver {
     const char *nameserver;       /* borrowed; NULL: /etc/resolv.conf */
-    struct event *renewal;        /* owned */
-    struct event_base *base;      /* borrowed */
+    struct wheel *wheel;          /* borrowed */
+    struct timer renewal;
+    span renew;
     struct evdns_base *dns;       /* owned */
     struct list watches;
     char *hosts_path;             /* owned; NULL: none */
@@ -117,7 +119,6 @@ static bool rebuild(struct resolver_watch *w) {
 /* ---- telling ---------------------------------------------------------------------------------------------------------------------------- */
 static void watch_free(struct resolver_watch *w) {
     list_del(&w->node);
-    event_free(w->timer);
     free(w->set);
     free(w->name);
     free(w);
@@ -135,51 +136,47 @@ static bool tell(struct resolver_watch *w, const char *failure) {
     return false;
 }
 
-static void again_in(struct resolver_watch *w, span s) {
-    int64_t us = s.ns / NS_PER_US;
-    struct timeval tv = { .tv_sec = us / 1000000, .tv_usec = us % 1000000 };
-    evtimer_add(w->timer, &tv);
-}
-
 static span clamp(span s, span least, span most) { return span_min(span_max(s, least), most); }
 
-static void conclude_good(struct resolver_watch *w, span ttl) {
+static void again_at(struct resolver_watch *w, instant at) { wheel_arm(w->r->wheel, &w->timer, at); }
+static void at_once(struct resolver_watch *w) { again_at(w, (instant){ 0 }); }
+
+static void conclude_good(struct resolver_watch *w, span ttl, instant now) {
     bool news = rebuild(w) || w->failing || !w->told;
     w->failing = false;
     w->backoff = w->r->retry_min;
-    again_in(w, clamp(ttl, w->r->ttl_min, w->r->ttl_max));
+    again_at(w, instant_add(now, clamp(ttl, w->r->ttl_min, w->r->ttl_max)));
     if (news) tell(w, NULL);
 }
 
-static void conclude_failed(struct resolver_watch *w, const char *say) {
+static void conclude_failed(struct resolver_watch *w, const char *say, instant now) {
     bool news = !w->failing;
     w->failing = true;
-    again_in(w, w->backoff);
+    again_at(w, instant_add(now, w->backoff));
     w->backoff = span_min(span_add(w->backoff, w->backoff), w->r->retry_max);
     if (news) tell(w, say);
 }
 
 /* Both families are in. One good answer is enough; the other family's last addresses stay where it only failed to answer. */
-static void conclude(struct resolver_watch *w) {
+static void conclude(struct resolver_watch *w, instant now) {
     span ttl = SPAN_FOREVER;
     const char *say = NULL;
     bool good = false;
     for (enum family f = IP4; f < FAMILIES; f++) {
         const struct addresses *a = &w->of[f];
-        if (a->answer == ANSWER_ASKING) return;
         good |= a->answer == ANSWER_GOOD;
         if (a->answer == ANSWER_GOOD) ttl = span_min(ttl, a->ttl);
         if (a->answer == ANSWER_FAILED || (a->answer == ANSWER_NONE && !say)) say = a->say;
     }
     if (!good) {
-        conclude_failed(w, say);
+        conclude_failed(w, say, now);
         return;
     }
     for (enum family f = IP4; f < FAMILIES; f++) {
         if (w->of[f].answer == ANSWER_NONE) w->of[f].n = 0;
         if (w->of[f].answer == ANSWER_FAILED) ttl = span_min(ttl, w->backoff);
     }
-    conclude_good(w, ttl);
+    conclude_good(w, ttl, now);
 }
 
 /* ---- asking DNS --------------------------------------------------------------------------------------------------------------------------- */
@@ -206,6 +203,10 @@ static void take_answer(struct addresses *a, enum family f, int err, char type, 
     for (int i = 0; i < count; i++) addresses_add(a, f, (const uint8_t *)v + (size_t)i * address_size(f));
 }
 
+static bool is_answered(const struct resolver_watch *w) {
+    return w->of[IP4].answer != ANSWER_ASKING && w->of[IP6].answer != ANSWER_ASKING;
+}
+
 static void on_answer(int err, char type, int count, int ttl, void *v, void *arg) {
     struct query *q = arg;
     struct resolver_watch *w = q->w;
@@ -214,7 +215,7 @@ static void on_answer(int err, char type, int count, int ttl, void *v, void *arg
     if (!w) return;
     w->of[f].query = NULL;
     take_answer(&w->of[f], f, err, type, count, ttl, v);
-    conclude(w);
+    if (is_answered(w)) at_once(w);
 }
 
 static void forget_queries(struct resolver_watch *w) {
@@ -227,6 +228,7 @@ static void forget_queries(struct resolver_watch *w) {
 /* Both are marked before the first is asked: an answer must not find the other family's of the last round. */
 static void ask(struct resolver_watch *w) {
     int flags = w->absolute ? DNS_QUERY_NO_SEARCH : 0;
+    w->asking = true;
     for (enum family f = IP4; f < FAMILIES; f++) w->of[f].answer = ANSWER_ASKING;
     for (enum family f = IP4; f < FAMILIES; f++) {
         struct query *q = mem_zalloc(sizeof *q);
@@ -240,7 +242,7 @@ static void ask(struct resolver_watch *w) {
         w->of[f].answer = ANSWER_FAILED;
         w->of[f].say = "it is not a name that can be asked for";
     }
-    conclude(w);
+    if (is_answered(w)) at_once(w);
 }
 
 /* ---- what needs no DNS ------------------------------------------------------------------------------------------------------------------ */
@@ -335,14 +337,13 @@ static bool search_at_hand(struct resolver_watch *w) {
     return false;
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg) {
-    (void)fd, (void)what;
-    struct resolver_watch *w = arg;
-    if (search_at_hand(w)) {
-        conclude_good(w, HOSTS_AGAIN);
-    } else {
-        ask(w);
-    }
+static void on_timer(struct timer *t, instant now) {
+    struct resolver_watch *w = CONTAINER_OF(t, struct resolver_watch, timer);
+    bool asked = w->asking;
+    w->asking = false;
+    if (asked) conclude(w, now);
+    else if (search_at_hand(w)) conclude_good(w, HOSTS_AGAIN, now);
+    else ask(w);
 }
 
 /* ---- watches ------------------------------------------------------------------------------------------------------------------------------ */
@@ -353,10 +354,9 @@ struct resolver_watch *resolver_watch(struct resolver *r, struct str name, uint1
     *w = (struct resolver_watch){ .r = r, .absolute = absolute, .port = port, .on_set = on_set, .arg = arg, .backoff = r->retry_min };
     w->name = mem_zalloc(n + 1);
     if (n) memcpy(w->name, name.p, n);
-    w->timer = evtimer_new(r->base, on_timer, w);
-    if (!w->timer) abort(); /* out of memory */
+    w->timer.fire = on_timer;
     list_push(&r->watches, &w->node);
-    again_in(w, span_ns(0));
+    at_once(w);
     return w;
 }
 
@@ -364,7 +364,7 @@ void resolver_unwatch(struct resolver_watch *w) {
     if (!w) return;
     assert(!w->gone);
     forget_queries(w);
-    event_del(w->timer);
+    wheel_disarm(w->r->wheel, &w->timer);
     w->gone = true;
     if (!w->telling) watch_free(w); /* else tell frees it, on its way out */
 }
@@ -400,24 +400,18 @@ static const char *add_nameservers(struct evdns_base *dns, const char *nameserve
 }
 
 /* What is under way is asked again. */
-static void on_renewal(evutil_socket_t fd, short what, void *arg) {
-    (void)fd, (void)what;
-    struct resolver *r = arg;
+static void on_renewal(struct timer *t, instant now) {
+    struct resolver *r = CONTAINER_OF(t, struct resolver, renewal);
+    wheel_arm(r->wheel, &r->renewal, instant_add(now, r->renew));
     evdns_base_clear_nameservers_and_suspend(r->dns);
     const char *say = add_nameservers(r->dns, r->nameserver);
     if (say) log_warn("resolver", "%s", say);
     evdns_base_resume(r->dns);
 }
-static struct event *renew_every(struct resolver *r, span s) {
-    struct timeval often = { (time_t)(s.ns / NS_PER_S), (suseconds_t)(s.ns % NS_PER_S / NS_PER_US) };
-    struct event *e = event_new(r->base, -1, EV_PERSIST, on_renewal, r);
-    event_add(e, &often);
-    return e;
-}
-
 static span or_else(span s, span otherwise) { return s.ns ? s : otherwise; }
 
-struct resolver *resolver_new(struct event_base *base, const struct resolver_options *options, const char **say) {
+struct resolver *resolver_new(struct event_base *base, struct wheel *wheel, instant now, const struct resolver_options *options,
+                              const char **say) {
     static const struct resolver_options defaults;
     static pthread_once_t once = PTHREAD_ONCE_INIT; /* the log function is the process's */
     pthread_once(&once, take_dns_log);
@@ -432,11 +426,11 @@ struct resolver *resolver_new(struct event_base *base, const struct resolver_opt
     if (o->timeout.ns) set_timeout(dns, o->timeout);
     if (o->attempts) set_attempts(dns, o->attempts);
     struct resolver *r = mem_zalloc(sizeof *r);
-    *r = (struct resolver){ .base = base, .dns = dns, .ttl_min = or_else(o->ttl_min, span_s(1)), .ttl_max = or_else(o->ttl_max, span_s(3600)),
-                            .retry_min = or_else(o->retry_min, span_s(1)), .retry_max = or_else(o->retry_max, span_s(30)) };
+    *r = (struct resolver){ .wheel = wheel, .dns = dns, .ttl_min = or_else(o->ttl_min, span_s(1)), .ttl_max = or_else(o->ttl_max, span_s(3600)),
+                            .retry_min = or_else(o->retry_min, span_s(1)), .retry_max = or_else(o->retry_max, span_s(30)),
+                            .renew = or_else(o->renew, span_s(60)), .nameserver = o->nameserver, .renewal.fire = on_renewal };
     list_init(&r->watches);
-    r->nameserver = o->nameserver;
-    r->renewal = renew_every(r, or_else(o->renew, span_s(60)));
+    wheel_arm(wheel, &r->renewal, instant_add(now, r->renew));
     const char *hosts = o->hosts ? o->hosts : "/etc/hosts";
     if (*hosts) {
         r->hosts_path = mem_zalloc(strlen(hosts) + 1);
@@ -451,7 +445,7 @@ void resolver_free(struct resolver *r) {
         assert(!w->telling);
         resolver_unwatch(w);
     }
-    event_free(r->renewal);
+    wheel_disarm(r->wheel, &r->renewal);
     evdns_base_free(r->dns, 1); /* 1: calls back for what is under way, which frees the queries */
     free(r->hosts_path);
     free(r->hosts);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names to addresses, without ever blocking the loop, and again as their TTLs run out. One a worker, on its event base, over libevent's evdns;
-// the hosts file is read here, since evdns's plain lookups do not. A failure keeps the last good set and is said once; lookups go on
-// with a back-off. Answers come over UDP only: a name with more addresses than fit into 512 bytes is a failure.
+// Names to addresses, without ever blocking the loop, and again as their TTLs run out. One a worker: queries go over libevent's evdns on its
+// event base, and when to ask, and to tell, is its wheel's to say. The hosts file is read here, since evdns's plain lookups do not. A failure
+// keeps the last good set and is said once; lookups go on with a back-off. Answers come over UDP only: a name with more addresses than fit into
+// 512 bytes is a failure.
 #ifndef CURFEW_PROXY_RESOLVER_H
 #define CURFEW_PROXY_RESOLVER_H
 #include "core/instant.h"
@@ -9,6 +10,7 @@
 #include <sys/socket.h>
 
 struct event_base;
+struct wheel;
 struct resolver;
 struct resolver_watch;
 #define RESOLVED_MAX 64u /* addresses of a name that are used; evdns gives at most 32 a family */
@@ -29,12 +31,13 @@ struct resolved { /* borrowed until the callback returns */
     const char *failure;      /* NULL: all is well. Else a static sentence; v is the last good set, and empty where there was none */
 };
 /* Called with the first set, with every set that differs from the one before, once when lookups begin to fail, and when they succeed again.
- * Never from inside resolver_watch; may watch and unwatch, itself too. */
+ * From the wheel's advance alone; may watch and unwatch, itself too. */
 typedef void resolver_callback(void *arg, const struct resolved *set);
 
 /* NULL: *say (static) tells why. options NULL: the defaults. */
-struct resolver *resolver_new(struct event_base *base, const struct resolver_options *options, const char **say) __attribute__((warn_unused_result));
-/* Ends all watches without a callback. evdns calls back for what it had under way: the base must run once more (EVLOOP_NONBLOCK is enough)
+struct resolver *resolver_new(struct event_base *base, struct wheel *wheel, instant now, const struct resolver_options *options,
+                              const char **say) __attribute__((warn_unused_result));
+/* Ends all watches without a callback; no timer of it is armed after. evdns calls back for what it had under way: the base must run once more (EVLOOP_NONBLOCK is enough)
  * before it is freed, or that little memory leaks. */
 void resolver_free(struct resolver *r);
 /* Follows a name (copied) until resolver_unwatch. "localhost" and addresses are taken without asking anybody. */
