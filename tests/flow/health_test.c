@@ -68,7 +68,7 @@ static void assert_refused(void) {
     assert_logged("detail", "the upstream has no healthy endpoint");
     client_finishes(c);
 }
-static struct upstream *checked(void) { return world.w.upstreams[world.w.nupstreams - 1]; }
+static struct upstream *checked(void) { return world.w.snapshot->upstreams[world.w.snapshot->nupstreams - 1]; }
 static size_t healthy(void) {
     size_t n;
     upstream_endpoints(checked(), &n);
