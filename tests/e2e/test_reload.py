@@ -295,7 +295,7 @@ def test_a_reload_in_every_request():
 
     tries = []
     body = os.urandom(1 << 20)
-    policy = {"retry": {"retries": 3, "when": [503], "backoff": {"base": "400ms"}}}
+    policy = {"retry": {"retries": 3, "when": [503], "backoff": {"base": "400ms"}, "budget": {"ratio": "100%", "floor": 10}}}
     with Upstream(serve(handler)) as up, Gateway(up, policy=policy, workers=2) as g:
         def upload():
             wire = g.connect()
