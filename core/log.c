@@ -10,7 +10,7 @@
 
 enum { LINE = 2048 };
 
-enum log_level log_level = LOG_INFO;
+_Atomic(enum log_level) log_level = LOG_INFO;
 
 static const char *const level_names[] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", [LOG_TRACE] = "trace",

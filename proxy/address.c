@@ -162,6 +162,9 @@ void sockaddr_print(const struct sockaddr_storage *sa, char text[ENDPOINT_TEXT_M
         snprintf(text, ENDPOINT_TEXT_MAX, "[%s]:%u", ip, ntohs(v6->sin6_port));
     }
 }
+bool address_is_same(const struct address *a, const struct address *b) {
+    return a->len && a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
+}
 
 /* ---- networks ------------------------------------------------------------------------------------------------------------------ */
 

@@ -16,7 +16,9 @@ static struct admin {
     struct worker *workers;
     size_t n;
     bool running;
-} admin;
+    pthread_mutex_t lock;        /* of routes, and of metrics.routes of the workers */
+    const struct conf_array *routes; /* borrowed from the configuration in use */
+} admin = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void say_metrics(struct service_call *c) {
     const struct worker_metrics **all = arena_alloc(&c->arena, admin.n * sizeof *all);
@@ -25,7 +27,9 @@ static void say_metrics(struct service_call *c) {
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
     if (!f) abort();
-    metrics_print(f, all, admin.n, &admin.workers[0].config->routes);
+    pthread_mutex_lock(&admin.lock);
+    metrics_print(f, all, admin.n, admin.routes);
+    pthread_mutex_unlock(&admin.lock);
     fclose(f);
     service_answer(c, 200, STR(METRICS_CONTENT_TYPE), (struct str){ text, n });
     free(text);
@@ -106,20 +110,30 @@ bool admin_start(struct config *config, struct worker *workers, size_t n) {
     conf_init(&admin.conf);
     admin.workers = workers;
     admin.n = n;
-    const char *say = service_conf(&admin.listen, config->admin->address.text, &admin.conf);
+    struct str address = arena_copy(&admin.conf.arena, config->admin->address.text); /* it outlives this configuration */
+    const char *say = service_conf(&admin.listen, address, &admin.conf);
     int fd = say ? -1 : listener_open(&admin.listen, &say);
     if (fd < 0) {
         log_error("admin", "cannot listen on %.*s: %s", STR_ARG(config->admin->address.text), say);
         conf_free(&admin.conf);
         return false;
     }
-    worker_init(&admin.loop, &os_linux, NULL, 0, 1);
-    admin.loop.listeners = mem_zalloc(sizeof *admin.loop.listeners);
-    admin.loop.listeners[admin.loop.nlisteners++] = service_listen(&admin.loop, &admin.listen, fd, &admin_service);
+    worker_init(&admin.loop, &os_linux, 0, 1);
+    service_listen(&admin.loop, &admin.listen, fd, &admin_service);
     if (pthread_create(&admin.loop.thread, NULL, admin_main, &admin.loop)) abort();
     admin.running = true;
     return true;
 }
+void admin_take(const struct config *config, struct worker *workers, size_t n, struct route_counters *const *counters) {
+    pthread_mutex_lock(&admin.lock);
+    admin.routes = &config->routes;
+    for (size_t i = 0; i < n; i++) {
+        route_counters_unref(workers[i].metrics.routes);
+        workers[i].metrics.routes = counters[i];
+    }
+    pthread_mutex_unlock(&admin.lock);
+}
+const struct address *admin_address(void) { return admin.running ? &admin.listen.address : NULL; }
 void admin_stop(void) {
     if (!admin.running) return;
     admin.running = false;

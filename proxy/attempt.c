@@ -163,11 +163,11 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     route_rewrite(&x->match, &x->arena, up);
     if (x->bridge) x->bridge->kind->request_head(x->bridge, up);
     span left = deadline_left(&x->policy->deadline, &x->verdict, x->w->now, exchange_to_head(x));
-    int64_t wall = x->w->config->needs_dates ? worker_wall(x->w) : 0;
+    int64_t wall = x->snapshot->config->needs_dates ? worker_wall(x->w) : 0;
     exchange_context_apply(x, up); /* before our own fields are written */
     span told;
     bool may_shed = x->verdict.let_through == ENDING_NONE;
-    enum ending refuse = deadline_tell(&x->policy->deadline, &x->w->config->dialects, x->rpc_up, left, wall, may_shed, up, &told);
+    enum ending refuse = deadline_tell(&x->policy->deadline, &x->snapshot->config->dialects, x->rpc_up, left, wall, may_shed, up, &told);
     a->would_tell = told.ns > 0;
     if (x->verdict.tell) a->told = told;
     if (refuse != ENDING_NONE && x->verdict.enforce) return refuse;

@@ -59,25 +59,21 @@ static void on_timer(struct timer *t, instant now) {
 }
 
 /* ---- the start ----------------------------------------------------------------------------------------------------------------------------- */
-/* A rate a policy and worker, as a token bucket of one second's worth, kept as the instant at which it is full again. */
-static bool rate_allows(struct worker *w, const struct call_policy *p) {
-    struct call_rate *r = w->call_rates;
-    while (r && r->policy != p) r = r->next;
-    if (!r) {
-        r = mem_zalloc(sizeof *r);
-        *r = (struct call_rate){ .next = w->call_rates, .policy = p, .full_at = w->now };
-        w->call_rates = r;
-    }
+/* A rate a policy and worker, as a token bucket of one second's worth, kept as the instant at which it is whole again. */
+static bool rate_allows(const struct exchange *x, const struct call_policy *p) {
+    const struct worker *w = x->w;
+    instant *whole_at = &x->snapshot->calls_whole_at[x->policy - x->snapshot->config->policies.v];
     int64_t share = config_share((int64_t)p->rate.count, w->count, w->index);
     span each = span_ns(p->rate.per.ns / (share > 0 ? share : 1));
-    if (instant_before(r->full_at, w->now)) r->full_at = w->now;
-    if (instant_until(w->now, r->full_at).ns > p->rate.per.ns - each.ns) return false;
-    r->full_at = instant_add(r->full_at, each);
+    if (instant_before(*whole_at, w->now)) *whole_at = w->now;
+    if (instant_until(w->now, *whole_at).ns > p->rate.per.ns - each.ns) return false;
+    *whole_at = instant_add(*whole_at, each);
     return true;
 }
 static struct upstream *whom(const struct exchange *x, const struct call_policy *p) {
-    for (size_t i = 0; p->upstream.name.n && i < x->w->nupstreams; i++) {
-        if (str_eq(upstream_name(x->w->upstreams[i]), p->upstream.name)) return x->w->upstreams[i];
+    const struct snapshot *s = x->snapshot;
+    for (size_t i = 0; p->upstream.name.n && i < s->nupstreams; i++) {
+        if (str_eq(upstream_name(s->upstreams[i]), p->upstream.name)) return s->upstreams[i];
     }
     return x->upstream;
 }
@@ -97,7 +93,7 @@ struct call *call_start(struct exchange *x, enum ending why) {
         metric_inc(&w->metrics, METRIC_CALL_FAILURES);
         return NULL;
     }
-    if (!rate_allows(w, p)) {
+    if (!rate_allows(x, p)) {
         log_warn("call", "no call after %s: its rate is used up", ending_name(why));
         metric_inc(&w->metrics, METRIC_CALL_FAILURES);
         return NULL;

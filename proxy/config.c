@@ -60,14 +60,11 @@ static void check_names(struct conf *c, const struct conf_map *m, const char *wh
 
 /* ---- addresses --------------------------------------------------------------------------------------------------------------------- */
 
-static bool is_same_address(const struct address *a, const struct address *b) {
-    bool any_port = a->kind == ADDRESS_IP && a->port == 0;
-    return a->len && !any_port && a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
-}
+static bool has_any_port(const struct address *a) { return a->kind == ADDRESS_IP && a->port == 0; }
 
 static void check_taken(struct conf *c, const struct config *config, const struct address *a, size_t before) {
     for (size_t i = 0; i < before; i++) {
-        if (!is_same_address(a, &config_listener(config, i)->address)) continue;
+        if (has_any_port(a) || !address_is_same(a, &config_listener(config, i)->address)) continue;
         const struct conf_ref *other = &config->listeners.names[i];
         conf_error(c, a->pos, NULL, "the listener %.*s has the address %.*s already", STR_ARG(other->name), STR_ARG(a->text));
         return;

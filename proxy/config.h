@@ -32,6 +32,7 @@ bool sockaddr_eq(const struct sockaddr_storage *a, const struct sockaddr_storage
 socklen_t sockaddr_len(const struct sockaddr_storage *sa);
 /* "192.0.2.1:80", "[::1]:80"; empty: no IP address. */
 void sockaddr_print(const struct sockaddr_storage *sa, char text[ENDPOINT_TEXT_MAX]);
+bool address_is_same(const struct address *a, const struct address *b); /* IP or unix; false for names */
 struct cidr { uint8_t family; uint8_t bits; uint8_t bytes[16]; };
 const char *cidr_parse(struct str text, struct cidr *out); /* host bits must be zero */
 enum trust_mode { TRUST_NONE, TRUST_ALL, TRUST_LIST };

@@ -204,7 +204,7 @@ static const struct conf_field tls_server_rows[] = {
     END,
 };
 #undef AT
-static const struct conf_table tls_server_table = { .name = "tls", .size = sizeof(struct tls_server_conf), .fields = tls_server_rows,
+const struct conf_table tls_server_table = { .name = "tls", .size = sizeof(struct tls_server_conf), .fields = tls_server_rows,
     .check = check_tls_server, .help = "TLS towards clients. Their protocol is agreed by ALPN." };
 
 static void check_tls_client(struct conf *c, const struct conf_node *n, void *at) {
@@ -275,7 +275,7 @@ static const struct conf_field listener_rows[] = {
     END,
 };
 #undef AT
-static const struct conf_table listener_table = { .name = "listener", .size = sizeof(struct listener_conf),
+const struct conf_table listener_table = { .name = "listener", .size = sizeof(struct listener_conf),
     .fields = listener_rows, .more = listener_more,
     .help = "Where clients connect. Which protocol they speak is told by ALPN or by their first bytes." };
 
@@ -369,7 +369,7 @@ static const struct conf_field upstream_rows[] = {
     END,
 };
 #undef AT
-static const struct conf_table upstream_table = { .name = "upstream", .size = sizeof(struct upstream_conf),
+const struct conf_table upstream_table = { .name = "upstream", .size = sizeof(struct upstream_conf),
     .fields = upstream_rows, .more = upstream_more, .check = check_upstream,
     .help = "Whom requests are sent to. Limits are totals." };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between config_tables.c and config.c: what the top-level table fills, before names are joined. For these two files alone.
+// Between config_tables.c and config.c: what the top-level table fills, before names are joined. For these two files, and for config_change.c, which compares by the
+// tables.
 #ifndef CURFEW_PROXY_CONFIG_TABLES_H
 #define CURFEW_PROXY_CONFIG_TABLES_H
 #include "proxy/config.h"
@@ -16,4 +17,5 @@ struct config_raw { /* config_table's struct */
     struct load_conf load;
     struct { span drain; } shutdown;
 };
+extern const struct conf_table listener_table, upstream_table, tls_server_table;
 #endif

@@ -195,6 +195,7 @@ void conn_free(struct conn *c) {
     w->os->close(c->fd, c->error_seen);
     buffer_free(&c->in);
     buffer_free(&c->backlog);
+    lease_unref(c->lease);
     list_del(&c->all);
     list_del(&c->node);
     list_del(&c->reap);

@@ -17,7 +17,7 @@
 
 struct worker;
 struct tls;
-struct listener_conf;
+struct lease;
 #define CONN_READ_SHARE (1u << 20)  /* bytes that one connection may be read in one turn: a fast sender starves nobody */
 #define CONN_KEPT_MAX (192u << 10)  /* input that a codec does not take yet (a head under way, pipelined requests); past it we stop reading */
 #define BODY_WINDOW (128u << 10)    /* bytes of a body that may wait for the other side, before its sender is no longer read (FLOW_SESSION) */
@@ -57,7 +57,8 @@ struct conn {
     const struct codec_events *ev;      /* for the session once it is known */
     const struct conn_owner *owner;
     void *owner_data;                   /* borrowed: endpoint, listener */
-    void *const *options;               /* borrowed: options by codec_index; NULL where none */
+    void *const *options;               /* borrowed from the lease: options by codec_index; NULL where none */
+    struct lease *lease;                /* a reference, set by the owner once it is made; NULL: options outlive it anyhow */
     struct conn_times times;
     struct event event;
     struct list node;                   /* the owner's list */

@@ -139,6 +139,11 @@ void upstream_uncheck(struct upstream *u) {
         e->health = NULL;
     }
 }
+void upstream_retire(struct upstream *u) {
+    u->retired = true;
+    upstream_uncheck(u);
+    LIST_EACH(&u->endpoints, e, struct endpoint, node) { endpoint_vacate(e); }
+}
 struct verdict endpoint_verdict(const struct endpoint *e, bool out) { return (struct verdict){ .conf = e->conf, .sa = e->sa, .out = out }; }
 struct str endpoint_text(const struct endpoint *e) { return e->text; }
 struct str endpoint_host(const struct endpoint *e) { return e->conf->kind == ADDRESS_UNIX ? STR("localhost") : e->conf->text; }

@@ -20,8 +20,9 @@ static struct leg *on_open(struct session *s) {
     x->w = w;
     x->conn = c;
     x->listener = listener_of(c);
+    x->snapshot = snapshot_ref(x->listener->snapshot);
     x->begun = w->now;
-    x->policy = &w->config->policies.v[0];
+    x->policy = &x->snapshot->config->policies.v[0];
     x->outcome.grpc = -1;
     exchange_time_init(x);
     list_init(&x->attempts);
@@ -46,6 +47,7 @@ void exchange_free(struct exchange *x) {
     list_del(&x->after_feed);
     w->nexchanges--;
     w->completed++;
+    snapshot_unref(x->snapshot);
     struct arena a = x->arena; /* x itself is in it */
     arena_clear(&a);
 }
@@ -313,7 +315,7 @@ static void on_fault(struct session *s, const struct fault *f) {
 }
 /* A deadline, or a field of the context: no peer may have it dropped on its way (trap T25). */
 static bool is_ours(struct session *s, const struct field *f) {
-    const struct config *c = conn_of(s)->w->config;
+    const struct config *c = listener_of(conn_of(s))->snapshot->config;
     bool ours = dialect_of_field(&c->dialects, f);
     for (size_t i = 0; i < c->policies.n && !ours; i++) ours = fields_has(&c->policies.v[i].context, f); /* which one it gets is not known yet */
     return ours;
@@ -410,11 +412,11 @@ static void limit(struct exchange *x) {
 }
 /* By weight, along a low-discrepancy sequence (golden ratio): shares hold over any stretch, and no randomness needs explaining. */
 static struct upstream *choose_upstream(struct exchange *x, const struct route *r) {
-    if (r->upstream_index != SIZE_MAX) return x->w->upstreams[r->upstream_index];
+    if (r->upstream_index != SIZE_MAX) return x->snapshot->upstreams[r->upstream_index];
     uint64_t at = (uint64_t)(uint32_t)(x->w->drawn++ * UINT32_C(2654435769)) * r->weight_total >> 32;
     size_t i = 0;
     while (i + 1 < r->nweighted && at >= r->weighted_upto[i]) i++;
-    return x->w->upstreams[r->weighted_index[i]];
+    return x->snapshot->upstreams[r->weighted_index[i]];
 }
 static bool answer_here(struct exchange *x) {
     const struct route *r = x->match.route;
@@ -452,7 +454,7 @@ static void meet(struct exchange *x) {
 }
 static enum flow step_decide(struct exchange *x) {
     const struct head *h = x->request;
-    const struct config *conf = x->w->config;
+    const struct config *conf = x->snapshot->config;
     bool bad = false;
     meet(x);
     if (h->version < x->rpc->wire_version) {

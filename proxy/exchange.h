@@ -58,7 +58,8 @@ struct exchange {
     struct list node;                /* in worker.exchanges, or .finished */
     struct arena arena;
     struct worker *w;
-    struct listener *listener;       /* borrowed; outlives its connections */
+    struct snapshot *snapshot;       /* a reference: what it began under, and ends under */
+    struct listener *listener;       /* borrowed from the snapshot */
     struct conn *conn;               /* borrowed until the down leg is closed */
     bool trusted, secure;            /* as its session is */
     struct context context;

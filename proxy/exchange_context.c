@@ -31,7 +31,7 @@ static void count_applied(struct worker_metrics *m, const struct fields_tally *t
 }
 void exchange_context_apply(struct exchange *x, struct head *up) {
     struct fields_hop hop = { .listener = x->listener->name, .down = x->rpc, .up = x->rpc_up, .load = load_drops(x->w), .verdict = &x->fields,
-                              .dialects = &x->w->config->dialects,
+                              .dialects = &x->snapshot->config->dialects,
                               .random = &x->w->chance };
     struct fields_tally tally;
     fields_apply(&x->policy->context, &hop, up, &tally);
@@ -42,7 +42,7 @@ const struct head *exchange_context_trailers(struct exchange *x, const struct he
     if (!trailers || (!p->nslots && !p->prefixes.n && !p->schema_version)) return trailers;
     struct fields_tally tally;
     struct head *copy = head_clone(trailers, &x->arena);
-    if (!fields_in_trailers(p, &x->w->config->dialects, copy, &tally)) return trailers;
+    if (!fields_in_trailers(p, &x->snapshot->config->dialects, copy, &tally)) return trailers;
     count_applied(&x->w->metrics, &tally);
     return copy;
 }

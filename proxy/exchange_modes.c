@@ -3,9 +3,9 @@
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 
-static struct judge *judge_of(const struct exchange *x) { return x->w->judges[x->match.route->index]; }
+static struct judge *judge_of(const struct exchange *x) { return x->snapshot->judges[x->match.route->index]; }
 static struct observed_metrics *observed_of(const struct exchange *x) {
-    return x->match.route ? x->w->metrics.routes[x->match.route->index].observed : NULL;
+    return x->match.route ? x->snapshot->routes->v[x->match.route->index]->observed : NULL;
 }
 
 /* ---- refusing ----------------------------------------------------------------------------------------------------------------------- */
@@ -20,7 +20,7 @@ static void ask_guard(struct exchange *x) {
 }
 void exchange_judge(struct exchange *x) {
     const struct deadline_policy *p = &x->policy->deadline;
-    struct deadline_facts f = { .head = x->request, .rpc = x->rpc, .dialects = &x->w->config->dialects, .trusted = x->trusted,
+    struct deadline_facts f = { .head = x->request, .rpc = x->rpc, .dialects = &x->snapshot->config->dialects, .trusted = x->trusted,
                                 .now = x->w->now, .wall_ns = worker_wall(x->w), .parent = INSTANT_NEVER };
     if (p->needs.percent) f.measured = latency_percentile(&judge_of(x)->latency, p->needs.percent, x->w->now);
     deadline_decide(p, &f, &x->verdict);
@@ -75,7 +75,7 @@ void exchange_observe_ending(struct exchange *x, const struct attempt *a, enum e
 void exchange_count(struct exchange *x) {
     metrics_request(&x->w->metrics, x->context.ending);
     if (!x->match.route) return;
-    metric_cell_add(&x->w->metrics.routes[x->match.route->index].requests[x->context.ending], 1);
+    metric_cell_add(&x->snapshot->routes->v[x->match.route->index]->requests[x->context.ending], 1);
     if (x->would == ENDING_NONE && x->context.ending == ENDING_COMPLETED) x->would = x->would_leave;
     if (x->would != ENDING_NONE) metric_cell_add(&observed_of(x)->endings[x->would], 1);
 }

@@ -44,8 +44,9 @@ struct news {
 };
 static void take_news(struct worker *w, void *arg) {
     const struct news *n = arg;
-    for (size_t i = 0; i < w->nupstreams; i++) {
-        if (upstream_conf_of(w->upstreams[i]) == n->whose) upstream_judge(w->upstreams[i], &n->verdict);
+    const struct snapshot *s = w->snapshot;
+    for (size_t i = 0; i < s->nupstreams; i++) {
+        if (upstream_conf_of(s->upstreams[i]) == n->whose) upstream_judge(s->upstreams[i], &n->verdict);
     }
 }
 static void tell(const struct health *h, bool out) {
@@ -80,7 +81,7 @@ static void begin_head(struct health *h, struct head *head, struct str method, s
 }
 /* The server is told how long we wait, as any client of gRPC tells it. */
 static void add_deadline(struct health *h, struct head *head) {
-    const struct dialect *d = dialect_by_key(&h->w->config->dialects, STR("grpc-timeout"));
+    const struct dialect *d = dialect_by_key(&h->w->snapshot->config->dialects, STR("grpc-timeout"));
     char *text = arena_bytes(&h->arena, DIALECT_TEXT_MAX), companion[DIALECT_TEXT_MAX];
     size_t ncompanion, n = d ? dialect_format(d, h->conf->timeout, 0, text, companion, &ncompanion) : 0;
     if (n) head_add(head, STR("grpc-timeout"), (struct str){ text, n });
@@ -202,11 +203,9 @@ void health_gone(struct health *h) {
     if (h && h->tally.out) tell(h, false);
     health_free(h);
 }
-void health_start(struct worker *w) {
-    for (size_t i = w->index; i < w->nupstreams; i += w->count) {
-        if (upstream_conf_of(w->upstreams[i])->health) upstream_check(w->upstreams[i]);
-    }
+void health_start(struct worker *w, struct upstream *u, size_t i) {
+    if (i % w->count == w->index && upstream_conf_of(u)->health) upstream_check(u);
 }
 void health_stop(struct worker *w) {
-    for (size_t i = w->index; i < w->nupstreams; i += w->count) upstream_uncheck(w->upstreams[i]);
+    for (size_t i = 0; i < w->snapshot->nupstreams; i++) upstream_uncheck(w->snapshot->upstreams[i]);
 }

@@ -17,7 +17,9 @@ struct health *health_new(struct worker *w, struct upstream *u, struct endpoint 
 void health_free(struct health *h);
 /* The endpoint is gone (its name is another address by now): as health_free, and nobody takes it for one that is out any more. */
 void health_gone(struct health *h);
-/* This worker's part of all checks, once its upstreams are there; and their end. */
-void health_start(struct worker *w);
+/* A new upstream, the i-th of the configuration: is to check it this worker's part? So it stays for as long as the upstream is there, at whatever place
+ * of later configurations. */
+void health_start(struct worker *w, struct upstream *u, size_t i);
+/* The end of all checks. */
 void health_stop(struct worker *w);
 #endif

@@ -61,6 +61,7 @@ static void on_client_freed(struct conn *c) {
     metric_dec(m, METRIC_CONNECTIONS_OPEN);
     listener_of(c)->nconns--;
     c->w->nclients--;
+    snapshot_unref(listener_of(c)->snapshot);
 }
 static const struct conn_owner client_owner = { .on_open = on_client_open, .on_gone = on_client_gone, .on_freed = on_client_freed };
 
@@ -85,7 +86,10 @@ void listener_take(struct listener *l, int fd, const struct sockaddr_storage *pe
     l->nconns++;
     l->w->nclients++;
     metric_inc(m, METRIC_CONNECTIONS_OPEN);
-    conn_accepted(l->w, fd, tls, NULL, l->ev, &client_owner, l, l->conf->options, &l->times, peer, len, trust_has(&l->conf->trust, peer));
+    snapshot_ref(l->snapshot);
+    bool trusted = trust_has(&l->conf->trust, peer);
+    struct conn *c = conn_accepted(l->w, fd, tls, NULL, l->ev, &client_owner, l, l->conf->options, &l->times, peer, len, trusted);
+    c->lease = lease_ref(l->snapshot->lease);
 }
 /* accept(2) failed for want of something: who waits stays in the kernel's queue. */
 static void take_rest(struct listener *l, int err) {
@@ -120,23 +124,32 @@ static void on_accept(evutil_socket_t fd, short what, void *arg) {
     l->w->now = l->w->os->now();
     for (int i = 0; i < ACCEPT_SHARE && accept_one(l); i++) { }
 }
+static void listener_accept_on(struct listener *l, int fd) {
+    l->fd = fd;
+    if (fd < 0) return;
+    event_assign(&l->event, l->w->base, fd, EV_READ | EV_PERSIST, on_accept, l); /* level-triggered: what one turn leaves the next one gets */
+    event_add(&l->event, NULL);
+}
 struct listener *listener_new(struct worker *w, const struct listener_conf *conf, struct str name, int fd, const struct codec_events *ev) {
     struct listener *l = mem_zalloc(sizeof *l);
-    *l = (struct listener){ .w = w, .conf = conf, .name = name, .fd = fd, .ev = ev, .rest = { .fire = on_rested } };
+    *l = (struct listener){ .w = w, .snapshot = w->snapshot, .conf = conf, .name = name, .ev = ev, .rest = { .fire = on_rested } };
     if (conf->tls) l->tls = tls_server_ref(conf->tls->built);
     l->times = (struct conn_times){ conf->tls ? conf->timeouts.tls_handshake : conf->timeouts.idle, conf->timeouts.header, conf->timeouts.idle,
                                     conf->timeouts.write, conf->timeouts.linger };
-    if (fd < 0) return l;
-    event_assign(&l->event, w->base, fd, EV_READ | EV_PERSIST, on_accept, l); /* level-triggered: what one turn leaves the next one gets */
-    event_add(&l->event, NULL);
+    listener_accept_on(l, fd);
     return l;
 }
-static void listener_close(struct listener *l) {
-    if (l->fd < 0) return;
+static int listener_release(struct listener *l) { /* -1: it has none */
+    int fd = l->fd;
+    if (fd < 0) return fd;
     wheel_disarm(&l->w->wheel, &l->rest);
     event_del(&l->event);
-    close(l->fd);
     l->fd = -1;
+    return fd;
+}
+static void listener_close(struct listener *l) {
+    int fd = listener_release(l);
+    if (fd >= 0) close(fd);
 }
 void listener_stop(struct listener *l) {
     while (l->fd >= 0 && accept_one(l)) { } /* SO_REUSEPORT: what waits in this queue would be lost */
@@ -147,7 +160,28 @@ void listener_free(struct listener *l) {
     tls_server_unref(l->tls);
     free(l);
 }
-void listener_take_tls(struct listener *l, struct tls_server *tls) {
-    tls_server_unref(l->tls);
-    l->tls = tls;
+/* ---- from one snapshot to the next ---------------------------------------------------------------------------------------------------- */
+void listener_succeed(struct listener *l, struct listener *before, bool clients_stay) {
+    int fd = listener_release(before);
+    if (fd >= 0 && before->conf->backlog != l->conf->backlog) listen(fd, (int)l->conf->backlog);
+    listener_accept_on(l, fd);
+    if (clients_stay) before->heir = l;
+}
+static void move_client(struct conn *c, struct listener *from, struct listener *to) {
+    snapshot_ref(to->snapshot);
+    from->nconns--;
+    to->nconns++;
+    c->owner_data = to;
+    c->times = to->times;
+    c->session.trusted = trust_has(&to->conf->trust, &c->peer);
+    snapshot_unref(from->snapshot);
+    conn_touch(c); /* its timer may be due earlier */
+}
+void listener_move_clients(struct worker *w, const struct snapshot *before) {
+    LIST_EACH(&w->conns, c, struct conn, all) {
+        struct listener *l = c->owner == &client_owner ? listener_of(c) : NULL;
+        if (!l || l->snapshot != before) continue;
+        if (l->heir) move_client(c, l, l->heir);
+        else conn_shutdown(c, false);
+    }
 }

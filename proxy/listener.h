@@ -8,7 +8,9 @@
 struct service;
 struct listener {
     struct worker *w;                 /* borrowed */
+    struct snapshot *snapshot;        /* borrowed: its owner; each of its connections has a reference */
     const struct listener_conf *conf; /* borrowed from the snapshot */
+    struct listener *heir;            /* borrowed from the next snapshot: who has its clients from there on; NULL: nobody */
     struct str name;
     int fd;                           /* owned */
     struct event event;
@@ -22,14 +24,17 @@ struct listener {
 };
 /* Binds and listens. Before the workers' threads start, so that a fault is the program's and not a thread's. -1: *say tells why (static or errno's). */
 int listener_open(const struct listener_conf *conf, const char **say);
-/* Takes fd, and accepts from the next turn on. fd -1: accepts nothing by itself, clients come through listener_take (flow tests). */
+/* Of the worker's snapshot, which is to own it. Takes fd, and accepts from the next turn on. fd -1: accepts nothing by itself, clients come through listener_take (flow tests). */
 struct listener *listener_new(struct worker *w, const struct listener_conf *conf, struct str name, int fd, const struct codec_events *ev);
 /* A client's connection that was accepted: fd is taken, and closed where there is no room for it. */
 void listener_take(struct listener *l, int fd, const struct sockaddr_storage *peer, socklen_t len);
 /* Accepts what waits, then no more; the descriptor is closed. Idempotent. */
 void listener_stop(struct listener *l);
 void listener_free(struct listener *l);
-/* Takes the reference: connections accepted from now on see it, the others keep theirs. */
-void listener_take_tls(struct listener *l, struct tls_server *tls);
+/* l has the address of `before`, a listener of the snapshot before: it takes its socket, and, where clients_stay, is to take its clients. */
+void listener_succeed(struct listener *l, struct listener *before, bool clients_stay);
+/* Each client of a listener of that snapshot goes on with its heir, whose timeouts, trust and routes hold from its next request on; without one it goes
+ * as in a drain. */
+void listener_move_clients(struct worker *w, const struct snapshot *before);
 static inline struct listener *listener_of(const struct conn *c) { return c->owner_data; }
 #endif

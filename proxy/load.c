@@ -35,10 +35,11 @@ static void look(struct worker *w, span lag) {
 void load_init(struct worker *w) {
     struct load *l = &w->load;
     *l = (struct load){ .inflight = INT64_MAX, .loop_lag = SPAN_FOREVER, .over = { .fire = on_over } };
-    if (!w->config) return;
-    const struct load_conf *c = &w->config->load;
-    if (c->inflight != INT64_MAX) l->inflight = config_share(c->inflight, w->count, w->index);
-    l->loop_lag = c->loop_lag;
+}
+void load_follow(struct worker *w, const struct load_conf *conf) {
+    struct load *l = &w->load;
+    l->inflight = conf->inflight == INT64_MAX ? INT64_MAX : config_share(conf->inflight, w->count, w->index);
+    l->loop_lag = conf->loop_lag;
     l->looks = l->inflight != INT64_MAX || !span_is_forever(l->loop_lag);
 }
 void load_free(struct worker *w) { wheel_disarm(&w->wheel, &w->load.over); }

@@ -18,7 +18,8 @@ struct load { /* a worker's */
     instant until;            /* while on: until when it is, if nothing is high meanwhile */
     struct timer over;
 };
-void load_init(struct worker *w);
+void load_init(struct worker *w); /* looks at nothing */
+void load_follow(struct worker *w, const struct load_conf *conf); /* from here on by these thresholds */
 void load_free(struct worker *w);
 /* The end of a turn. */
 void load_turned(struct worker *w);

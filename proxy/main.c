@@ -45,7 +45,7 @@ static int run(int argc, char **argv) {
     if (!read_options(argc, argv, &o) || !o.config) return usage("run");
     struct config *c = config_load(o.config, NULL, 0, NULL, stderr);
     if (!c) return 1;
-    int code = gateway_run(c);
+    int code = gateway_run(c, o.config);
     config_unref(c);
     return code;
 }
@@ -198,7 +198,7 @@ static int help(int argc, char **argv) {
     return 0;
 }
 static const struct command commands[] = {
-    { "run", "run -c FILE", "runs the gateway; SIGTERM drains, a second one stops; SIGHUP reads certificates again; SIGUSR1 opens the log anew", run },
+    { "run", "run -c FILE", "runs the gateway; SIGTERM drains, a second one stops; SIGHUP reads the configuration again; SIGUSR1 opens the log anew", run },
     { "check", "check -c FILE [--effective]", "checks a configuration: 0, or 1 with every fault and its place; --effective prints all that counts", check },
     { "dialects", "dialects [-c FILE] [--markdown]", "lists the ways in which a deadline is written on the wire", dialects },
     { "explain", "explain -c FILE [--route R | request LINE -H FIELD [--listener L] [--untrusted]] [--json]", "what each route does with deadlines and endings, or what one request gets", explain },

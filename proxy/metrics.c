@@ -52,15 +52,37 @@ static uint64_t sum_at(const struct workers *w, size_t offset) {
 /* ---- by route -------------------------------------------------------------------------------------------------------------------- */
 static const struct route *route_at(const struct conf_array *routes, size_t i) { return CONF_AT(*routes, struct route, i); }
 
-void metrics_begin_routes(struct worker_metrics *m, const struct conf_array *routes) {
-    m->routes = mem_zalloc((routes->n + 1) * sizeof *m->routes);
-    for (size_t i = 0; i < routes->n; i++)
-        if (policy_is_watched(route_at(routes, i)->use)) m->routes[i].observed = mem_zalloc(sizeof *m->routes[i].observed);
+static struct route_metrics *route_metrics_new(void) {
+    struct route_metrics *r = aligned_alloc(_Alignof(struct route_metrics), sizeof *r);
+    if (!r) abort();
+    memset(r, 0, sizeof *r);
+    return r;
 }
-void metrics_end_routes(struct worker_metrics *m, const struct conf_array *routes) {
-    for (size_t i = 0; m->routes && i < routes->n; i++) free(m->routes[i].observed);
-    free(m->routes);
-    m->routes = NULL;
+/* What is watched from now on only has room from now on: those who count by an earlier configuration never look at it. */
+struct route_counters *route_counters_new(const struct conf_array *routes, const struct route_counters *before, const size_t *same) {
+    struct route_counters *c = mem_zalloc(sizeof *c + routes->n * sizeof *c->v);
+    atomic_init(&c->refs, 1);
+    c->n = routes->n;
+    for (size_t i = 0; i < c->n; i++) {
+        struct route_metrics *r = before && same[i] != SIZE_MAX ? before->v[same[i]] : route_metrics_new();
+        atomic_fetch_add(&r->refs, 1);
+        if (!r->observed && policy_is_watched(route_at(routes, i)->use)) r->observed = mem_zalloc(sizeof *r->observed);
+        c->v[i] = r;
+    }
+    return c;
+}
+struct route_counters *route_counters_ref(struct route_counters *c) {
+    atomic_fetch_add(&c->refs, 1);
+    return c;
+}
+void route_counters_unref(struct route_counters *c) {
+    if (!c || atomic_fetch_sub(&c->refs, 1) > 1) return;
+    for (size_t i = 0; i < c->n; i++) {
+        if (atomic_fetch_sub(&c->v[i]->refs, 1) > 1) continue;
+        free(c->v[i]->observed);
+        free(c->v[i]);
+    }
+    free(c);
 }
 
 /* ---- printing --------------------------------------------------------------------------------------------------------------------- */
@@ -132,7 +154,7 @@ static void print_label(FILE *to, const struct route *r) {
 static uint64_t sum_of_route(const struct workers *w, size_t route, size_t offset) {
     uint64_t sum = 0;
     for (size_t i = 0; i < w->n; i++) {
-        const char *base = (const char *)&w->v[i]->routes[route];
+        const char *base = (const char *)w->v[i]->routes->v[route];
         sum += atomic_load_explicit((const metric_cell *)(const void *)(base + offset), memory_order_relaxed);
     }
     return sum;
@@ -140,7 +162,7 @@ static uint64_t sum_of_route(const struct workers *w, size_t route, size_t offse
 static uint64_t sum_observed(const struct workers *w, size_t route, size_t offset) {
     uint64_t sum = 0;
     for (size_t i = 0; i < w->n; i++) {
-        const char *base = (const char *)w->v[i]->routes[route].observed;
+        const char *base = (const char *)w->v[i]->routes->v[route]->observed;
         sum += atomic_load_explicit((const metric_cell *)(const void *)(base + offset), memory_order_relaxed);
     }
     return sum;
@@ -298,6 +320,26 @@ static void print_lateness(FILE *to, const struct workers *w) {
     fprintf(to, "curfew_%s_count %" PRIu64 "\n", name, count);
 }
 
+static metric_cell reloads[RELOAD_RESULTS], configured_ns;
+static _Atomic(bool) refused_last;
+void metrics_reloaded(enum reload_result r) {
+    metric_cell_add(&reloads[r], 1);
+    atomic_store_explicit(&refused_last, r == RELOAD_REFUSED, memory_order_relaxed);
+}
+void metrics_configured(int64_t wall_ns) { atomic_store_explicit(&configured_ns, (uint64_t)wall_ns, memory_order_relaxed); }
+static void print_reloads(FILE *to) {
+    static const char *const results[RELOAD_RESULTS] = { [RELOAD_APPLIED] = "applied", [RELOAD_REFUSED] = "refused" };
+    print_family(to, "config_reloads_total", "counter", "Reloads of the configuration by SIGHUP, by whether it was taken");
+    for (unsigned r = 0; r < RELOAD_RESULTS; r++) {
+        fprintf(to, "curfew_config_reloads_total{result=\"%s\"} %" PRIu64 "\n", results[r], atomic_load_explicit(&reloads[r], memory_order_relaxed));
+    }
+    print_family(to, "config_last_reload_successful", "gauge", "0 where the file that was read last was refused, so that an older one is in use");
+    fprintf(to, "curfew_config_last_reload_successful %d\n", !atomic_load_explicit(&refused_last, memory_order_relaxed));
+    print_family(to, "config_timestamp_seconds", "gauge", "When the configuration in use was read, since the epoch");
+    fputs("curfew_config_timestamp_seconds ", to);
+    print_seconds(to, atomic_load_explicit(&configured_ns, memory_order_relaxed));
+}
+
 static void print_build(FILE *to, const struct workers *w) {
     print_family(to, "build_info", "gauge", "Always 1; the labels say what runs");
     fprintf(to, "curfew_build_info{version=\"%s\"} 1\n", CURFEW_VERSION);
@@ -308,6 +350,7 @@ static void print_build(FILE *to, const struct workers *w) {
 void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t n, const struct conf_array *routes) {
     const struct workers w = { .v = workers, .n = n };
     print_build(to, &w);
+    print_reloads(to);
     print_endings(to, &w, "requests_total", "Requests, by how they ended", offsetof(struct worker_metrics, requests));
     print_routes(to, &w, routes);
     print_cancels(to, &w);

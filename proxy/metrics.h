@@ -26,9 +26,15 @@ struct observed_metrics { /* of a route whose policy does not enforce all, or ha
     metric_cell let_through[ENDINGS];       /* what max_reject let through */
     metric_cell cancels[ENDINGS][LEVELS];   /* what enforcing would have achieved */
 };
-struct route_metrics { /* by route.index */
+struct route_metrics {
+    _Alignas(64) atomic_uint refs;          /* by the route_counters of configurations that have a route of that name */
     metric_cell requests[ENDINGS];
-    struct observed_metrics *observed;      /* owned; NULL: there is nothing to observe */
+    struct observed_metrics *observed;      /* owned; NULL: there was nothing to observe yet */
+};
+struct route_counters { /* of the routes of one configuration on one worker: held by the worker's snapshot, and by who prints */
+    atomic_uint refs;
+    size_t n;
+    struct route_metrics *v[];              /* a reference each; by route.index */
 };
 struct endpoint_metrics { /* of an endpoint that this worker checks; embedded in its check */
     struct endpoint_metrics *next;
@@ -45,11 +51,13 @@ struct worker_metrics { /* zeroed memory is a fresh one; aligned, so that no two
     metric_cell lateness[LATENESS_BUCKETS]; /* not cumulative */
     metric_cell lateness_ns;                /* their sum */
     struct endpoint_metrics *endpoints;     /* in order of upstream and endpoint; under a lock of metrics.c, since they come and go */
-    struct route_metrics *routes;           /* owned; NULL: none, as in a worker that is no gateway */
+    struct route_counters *routes;          /* a reference, for who prints; NULL: none, as in a worker that is no gateway. Its thread has another */
 };
-/* Room for each route's counters, and its end. Before other threads look. */
-void metrics_begin_routes(struct worker_metrics *m, const struct conf_array *routes);
-void metrics_end_routes(struct worker_metrics *m, const struct conf_array *routes);
+/* Room for each route's counters, one reference. same, by index: which of `before` goes on, SIZE_MAX none. before NULL: all are new. By one thread at a
+ * time, while nobody prints. */
+struct route_counters *route_counters_new(const struct conf_array *routes, const struct route_counters *before, const size_t *same);
+struct route_counters *route_counters_ref(struct route_counters *c); /* any thread, as the next */
+void route_counters_unref(struct route_counters *c);                 /* NULL is allowed */
 
 /* An endpoint is checked from now on, and no longer. Any time; waits while somebody prints. */
 void metrics_add_endpoint(struct worker_metrics *m, struct endpoint_metrics *e);
@@ -73,6 +81,11 @@ static inline void metrics_retry_refused(struct worker_metrics *m, enum retry_ve
 static inline void metrics_field(struct worker_metrics *m, enum field_fate f, uint64_t n) { metric_cell_add(&m->fields[f], n); }
 /* How long after a deadline its hooks ran; below zero counts as zero. */
 void metrics_lateness(struct worker_metrics *m, span late);
+
+/* What became of the configurations that were read, of the whole process; one thread tells, any prints. */
+enum reload_result { RELOAD_APPLIED, RELOAD_REFUSED, RELOAD_RESULTS };
+void metrics_reloaded(enum reload_result r);
+void metrics_configured(int64_t wall_ns); /* since when the one in use is */
 
 /* All workers summed, in the Prometheus text format 0.0.4 (serve as METRICS_CONTENT_TYPE). Any thread, at any time. routes: of struct route, those that
  * the workers were begun with; NULL: none. */

@@ -390,12 +390,11 @@ int sample_run(const char *address) {
         fprintf(stderr, "curfew upstream: cannot listen on %s: %s\n", address, say);
         return 1;
     }
-    worker_init(&sample->loop, &os_linux, NULL, 0, 1);
+    worker_init(&sample->loop, &os_linux, 0, 1);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
-    sample->loop.listeners = mem_zalloc(sizeof *sample->loop.listeners);
-    sample->loop.listeners[sample->loop.nlisteners++] = service_listen(&sample->loop, &sample->listen, fd, &sample_service);
+    service_listen(&sample->loop, &sample->listen, fd, &sample_service);
     worker_run(&sample->loop);
     worker_free(&sample->loop);
     for (size_t i = 0; i < MEMORY; i++) free(sample->memory[i].told);

@@ -128,10 +128,10 @@ void service_answer(struct service_call *c, uint16_t status, struct str type, st
     service_end(c, NULL);
 }
 
-struct listener *service_listen(struct worker *w, const struct listener_conf *conf, int fd, const struct service *s) {
+void service_listen(struct worker *w, const struct listener_conf *conf, int fd, const struct service *s) {
     struct listener *l = listener_new(w, conf, STR("service"), fd, &service_events);
     l->service = s;
-    return l;
+    snapshot_add_listener(w->snapshot, l);
 }
 const char *service_conf(struct listener_conf *conf, struct str address, struct conf *c) {
     *conf = (struct listener_conf){ .backlog = 511, .max_connections = 0, .trust = { .mode = TRUST_ALL } };

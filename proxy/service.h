@@ -40,8 +40,8 @@ void service_end(struct service_call *c, const struct head *trailers);
 void service_cut(struct service_call *c); /* as far as the wire shows it: truncated */
 /* All of an answer at once. */
 void service_answer(struct service_call *c, uint16_t status, struct str type, struct str body);
-/* Accepts on fd (taken) in worker w; s outlives it. The listener is returned for listener_stop and listener_free. */
-struct listener *service_listen(struct worker *w, const struct listener_conf *conf, int fd, const struct service *s);
+/* Accepts on fd (taken) in worker w; s outlives it. */
+void service_listen(struct worker *w, const struct listener_conf *conf, int fd, const struct service *s);
 /* A listener's configuration for a service: an address, and every codec's default options; in *conf, with memory from a. NULL, or what is wrong. */
 const char *service_conf(struct listener_conf *conf, struct str address, struct conf *c);
 #endif

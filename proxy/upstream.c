@@ -75,8 +75,8 @@ static struct place *place_of(const struct upstream *u, const struct conn *c) {
     }
     return NULL;
 }
-/* Its connections end with their requests: the gateway drains, the name's address is another by now, or its checks say so. */
-static bool is_leaving(const struct endpoint *e) { return e->u->w->draining || !may_serve(e); }
+/* Its connections end with their requests: the gateway drains, the name's address is another by now, its checks say so, or the configuration has it no more. */
+static bool is_leaving(const struct endpoint *e) { return e->u->w->draining || e->u->retired || !may_serve(e); }
 static void on_up_open(struct conn *c) {
     struct endpoint *e = endpoint_of(c);
     assert(e->u->opening > 0);
@@ -138,8 +138,10 @@ static void on_up_freed(struct conn *c) {
     metric_add(&c->w->metrics, METRIC_RESETS_DEFERRED, c->session.cancels_deferred);
     if (c->session.retired) metric_inc(&c->w->metrics, METRIC_CONNECTIONS_RETIRED);
     list_del(&c->node);
+    struct upstream *u = e->u;
     e->nconns--;
     endpoint_unref(e);
+    upstream_unref(u);
 }
 static const struct conn_owner up_owner = { .on_open = on_up_open, .on_gone = on_up_gone, .on_freed = on_up_freed };
 
@@ -162,7 +164,9 @@ static bool conn_open_for(struct upstream *u, struct place *p) {
         place_fail(p, &f);
         return false;
     }
+    c->lease = lease_ref(u->lease);
     c->session.slots_known = e->slots;
+    upstream_ref(u);
     u->nconns++;
     u->opening++;
     e->nconns++;
@@ -228,7 +232,7 @@ static size_t wanted_openings(const struct upstream *u) {
 }
 /* Gives free slots to those who wait, and opens connections for the rest, as far as the limits go. */
 static void pump(struct upstream *u) {
-    if (u->pumping || u->closing) return;
+    if (u->pumping) return;
     u->pumping = true;
     while (u->waiting.n > 0 && u->inflight < u->max_requests) {
         struct conn *c = conn_for(u, u->waiting.v[0]);
@@ -315,6 +319,7 @@ void upstream_slots(struct conn *c) {
 struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf, struct str name, const struct codec_events *ev) {
     struct upstream *u = mem_zalloc(sizeof *u);
     u->w = w;
+    u->lease = lease_ref(w->snapshot->lease);
     u->conf = conf;
     u->name = name;
     u->ev = ev;
@@ -332,27 +337,31 @@ void upstream_take_tls(struct upstream *u, struct tls_client *tls) {
     tls_client_unref(u->tls);
     u->tls = tls;
 }
-void upstream_free(struct upstream *u) {
-    u->closing = true;
+struct upstream *upstream_ref(struct upstream *u) {
+    u->refs++;
+    return u;
+}
+void upstream_unref(struct upstream *u) {
+    assert(u->refs > 0);
+    if (--u->refs > 0) return;
     assert(u->waiting.n == 0 && u->borrowed == 0);
     upstream_unwatch(u);
-    static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
-    LIST_EACH(&u->w->conns, c, struct conn, all) {
-        if (c->owner == &up_owner && endpoint_of(c)->u == u) conn_lose(c, &gone, false);
-    }
-    while (!list_is_empty(&u->w->reap)) conn_free(LIST_OF(list_shift(&u->w->reap), struct conn, reap));
     while (!list_is_empty(&u->endpoints)) endpoint_remove(LIST_OF(u->endpoints.next, struct endpoint, node));
     tls_client_unref(u->tls);
     places_free(&u->waiting);
+    lease_unref(u->lease);
     free(u);
 }
+
 struct conn *upstream_dial(struct upstream *u, struct endpoint *to, const struct codec_events *ev, const struct conn_owner *owner, void *data, int *err) {
     const struct place nobody = { 0 };
     struct endpoint *e = to ? to : endpoint_pick(u, &nobody);
     *err = ENOENT;
-    return e ? conn_connect(u->w, (const void *)&e->sa, e->len, u->tls ? make_tls : NULL, e, u->conf->codec, ev, owner, data, u->conf->options,
-                            &u->times, err)
-             : NULL;
+    struct conn *c = e ? conn_connect(u->w, (const void *)&e->sa, e->len, u->tls ? make_tls : NULL, e, u->conf->codec, ev, owner, data,
+                                      u->conf->options, &u->times, err)
+                       : NULL;
+    if (c) c->lease = lease_ref(u->lease);
+    return c;
 }
 struct str upstream_authority(const struct upstream *u) {
     return list_is_empty(&u->endpoints) ? (struct str){ 0 } : LIST_OF(u->endpoints.next, struct endpoint, node)->conf->text;

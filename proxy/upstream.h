@@ -31,10 +31,15 @@ struct place { /* embedded in who asks; zeroed memory with the callbacks set */
     void (*on_ready)(struct place *p, struct conn *c, bool reused); /* p is not queued any more. Join a leg at once, or the slot is lost */
     void (*on_fail)(struct place *p, const struct fault *f);
 };
+/* With no reference yet. conf is of the worker's snapshot, and held from here on. */
 struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf, struct str name, const struct codec_events *ev);
 /* Takes the reference: connections made from now on use it. */
 void upstream_take_tls(struct upstream *u, struct tls_client *tls);
-void upstream_free(struct upstream *u); /* closes its connections; nobody waits any more (asserted) */
+/* Held by the snapshots that have it, and by its connections. */
+struct upstream *upstream_ref(struct upstream *u);
+void upstream_unref(struct upstream *u); /* the last one: nobody waits any more (asserted) */
+/* The configuration has it no more: idle connections close, the others when they are done, and nobody checks it. Whoever holds it may still ask it. */
+void upstream_retire(struct upstream *u);
 /* Asks for a connection with a free slot. Either callback may come inside the call. */
 void upstream_ask(struct upstream *u, struct place *p);
 /* Leaves the queue; idempotent. True: it was queued, the upstream has not heard of it. */

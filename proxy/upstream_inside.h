@@ -28,6 +28,8 @@ struct outcast { struct list node; struct verdict verdict; }; /* an endpoint tha
 struct watch { struct upstream *u; const struct address *conf; struct resolver_watch *handle; bool failed; };
 struct upstream {
     struct worker *w;
+    size_t refs;
+    struct lease *lease;         /* a reference: what conf, name and endpoints' addresses are in */
     const struct upstream_conf *conf;
     struct str name;
     const struct codec_events *ev;
@@ -46,7 +48,8 @@ struct upstream {
     struct watch *watches;
     size_t nwatches;
     struct conn_times times;
-    bool pumping, closing;
+    bool pumping;
+    bool retired;                /* it is kept by those who began under a configuration that had it */
 };
 
 void endpoint_add(struct upstream *u, const struct address *conf, const struct sockaddr_storage *sa, socklen_t len);

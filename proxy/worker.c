@@ -2,10 +2,10 @@
 // The loop of a worker: see worker.h for the turn. It owns what all exchanges of a thread share, and knows neither protocols nor policies.
 #include "proxy/worker.h"
 #include "proxy/exchange.h"
+#include "proxy/handover.h"
 #include "proxy/health.h"
 #include "proxy/listener.h"
 #include "proxy/resolver.h"
-#include "proxy/upstream.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -34,6 +34,7 @@ static void run_message(struct worker *w, struct message *m) {
         if (c) context_end(c, m->why, 0);
         break;
     case MESSAGE_CALL: m->call(w, m->arg); break;
+    case MESSAGE_CONFIG: snapshot_take(w, m->arg); break;
     }
     free(m);
 }
@@ -57,36 +58,32 @@ static void on_mail(evutil_socket_t fd, short what, void *arg) {
     w->now = w->os->now();
     run_mail(w);
 }
-void worker_post(struct worker *w, struct message *m) {
+static void put_mail(struct worker *w, struct message *m) {
     m->next = NULL;
-    pthread_mutex_lock(&w->mail_lock);
     *w->mail_end = m;
     w->mail_end = &m->next;
-    pthread_mutex_unlock(&w->mail_lock);
+}
+static void wake(struct worker *w) {
     uint64_t one = 1;
     ssize_t n = w->base ? write(w->mail_fd, &one, sizeof one) : 0;
     (void)n; /* a full eventfd is readable already */
+}
+void worker_post(struct worker *w, struct message *m) {
+    pthread_mutex_lock(&w->mail_lock);
+    put_mail(w, m);
+    pthread_mutex_unlock(&w->mail_lock);
+    wake(w);
+}
+void worker_post_all(struct worker *workers, struct message *const *m, size_t n) {
+    for (size_t i = 0; i < n; i++) pthread_mutex_lock(&workers[i].mail_lock);
+    for (size_t i = 0; i < n; i++) put_mail(&workers[i], m[i]);
+    for (size_t i = 0; i < n; i++) pthread_mutex_unlock(&workers[i].mail_lock);
+    for (size_t i = 0; i < n; i++) wake(&workers[i]);
 }
 void worker_post_kind(struct worker *w, enum message_kind kind) {
     struct message *m = mem_zalloc(sizeof *m);
     m->kind = (uint8_t)kind;
     worker_post(w, m);
-}
-
-/* ---- what is kept of each route ------------------------------------------------------------------------------------------------------ */
-static void begin_routes(struct worker *w) {
-    const struct conf_array *routes = &w->config->routes;
-    metrics_begin_routes(&w->metrics, routes);
-    w->judges = mem_zalloc((routes->n + 1) * sizeof *w->judges);
-    for (size_t i = 0; i < routes->n; i++) {
-        const struct deadline_policy *d = &CONF_AT(*routes, struct route, i)->use->deadline;
-        if (d->max_reject || d->needs.percent) w->judges[i] = mem_zalloc(sizeof *w->judges[i]);
-    }
-}
-static void end_routes(struct worker *w) {
-    for (size_t i = 0; i < w->config->routes.n; i++) free(w->judges[i]);
-    free(w->judges);
-    metrics_end_routes(&w->metrics, &w->config->routes);
 }
 
 /* ---- making ------------------------------------------------------------------------------------------------------------------------ */
@@ -98,7 +95,7 @@ static void on_log_timer(struct timer *t, instant now) {
     (void)now;
     struct worker *w = CONTAINER_OF(t, struct worker, log_timer);
     access_log_flush(w->log);
-    metric_set(&w->metrics, METRIC_LOG_DROPPED, access_log_dropped(w->log));
+    metric_set(&w->metrics, METRIC_LOG_DROPPED, w->dropped_before + access_log_dropped(w->log));
 }
 static void on_drain_timer(struct timer *t, instant now);
 static void init_loop(struct worker *w) {
@@ -118,30 +115,28 @@ static void init_loop(struct worker *w) {
     event_assign(&w->mail_event, w->base, w->mail_fd, EV_READ | EV_PERSIST, on_mail, w);
     event_add(&w->mail_event, NULL);
 }
-void worker_init(struct worker *w, const struct os *os, struct config *config, unsigned index, unsigned count) {
+void worker_init(struct worker *w, const struct os *os, unsigned index, unsigned count) {
     memset(w, 0, sizeof *w);
     w->os = os;
     w->index = index;
     w->count = count;
-    w->config = config ? config_ref(config) : NULL;
     w->now = os->now();
     w->chance = os->seed ? os->seed() : 0;
     w->timer_at = INSTANT_NEVER;
     w->timer_fd = w->mail_fd = -1;
-    for (size_t i = 0; config && i < config->listeners.n; i++) w->tempo.conf = span_max(w->tempo.conf, config_listener(config, i)->beat);
     wheel_init(&w->wheel, w->now);
     contexts_init(&w->contexts, &w->wheel, (uint16_t)index);
     arena_pool_init(&w->arenas, ARENAS_KEPT);
     chunk_pool_init(&w->chunks, CHUNKS_KEPT);
     out_init(&w->out);
     w->scratch = mem_alloc(SCRATCH_BYTES);
-    struct list *lists[] = { &w->ready, &w->touched, &w->reap, &w->beating, &w->doubted, &w->borrowers, &w->conns, &w->after_feed, &w->calls, &w->exchanges, &w->finished };
+    struct list *lists[] = { &w->ready, &w->touched, &w->reap, &w->beating, &w->doubted, &w->borrowers, &w->conns, &w->after_feed, &w->calls, &w->exchanges, &w->finished, &w->stale };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) list_init(lists[i]);
     w->drain_timer.fire = on_drain_timer;
     w->log_timer.fire = on_log_timer;
     w->mail_end = &w->mail;
     pthread_mutex_init(&w->mail_lock, NULL);
-    if (config) begin_routes(w);
+    w->snapshot = snapshot_new(w, NULL);
     load_init(w);
     if (os == &os_linux) init_loop(w);
 }
@@ -160,6 +155,7 @@ static void reap(struct worker *w) {
     for (struct list *n; (n = list_shift(&w->finished));) exchange_free(LIST_OF(n, struct exchange, node));
     service_free_calls(w);
     for (struct list *n; (n = list_shift(&w->reap));) conn_free(LIST_OF(n, struct conn, reap));
+    snapshot_free_stale(w);
 }
 static instant beat_ends(const struct worker *w) {
     return list_is_empty(&w->beating) ? INSTANT_NEVER : instant_add(LIST_OF(w->beating.next, struct conn, waiting)->turned, w->beat);
@@ -265,10 +261,10 @@ void worker_drain(struct worker *w) {
     if (w->draining) return;
     w->draining = true;
     atomic_store(&w->closing, true);
-    for (size_t i = 0; i < w->nlisteners; i++) listener_stop(w->listeners[i]);
+    for (size_t i = 0; i < w->snapshot->nlisteners; i++) listener_stop(w->snapshot->listeners[i]);
     health_stop(w);
     LIST_EACH(&w->conns, c, struct conn, all) { conn_shutdown(c, false); }
-    span limit = w->config ? w->config->shutdown.drain : span_ms(0);
+    span limit = w->snapshot->config ? w->snapshot->config->shutdown.drain : span_ms(0);
     wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, limit));
 }
 void worker_stop(struct worker *w) { w->stopped = true; }
@@ -283,32 +279,32 @@ static void drop_conns(struct worker *w) {
     while (!list_is_empty(&w->contexts.ended));
     reap(w);
 }
+static void message_free(struct message *m) {
+    if (m->kind == MESSAGE_CONFIG) handover_free(m->arg);
+    free(m);
+}
 void worker_free(struct worker *w) {
+    bool gateway = w->snapshot->config != NULL;
     health_stop(w); /* while all other workers, who would be told, are there no more */
     drop_conns(w);
-    for (size_t i = 0; i < w->nlisteners; i++) listener_free(w->listeners[i]);
-    for (size_t i = 0; i < w->nupstreams; i++) upstream_free(w->upstreams[i]);
-    drop_conns(w); /* what an upstream still held */
+    drop_conns(w); /* what the end of others called into being: a call's second try */
+    snapshot_unref(w->snapshot);
+    snapshot_free_stale(w);
     if (w->resolver) resolver_free(w->resolver);
     access_log_free(w->log);
     wheel_disarm(&w->wheel, &w->drain_timer);
     wheel_disarm(&w->wheel, &w->log_timer);
     load_free(w);
-    log_at(w->config ? LOG_INFO : LOG_DEBUG, "worker",
+    log_at(gateway ? LOG_INFO : LOG_DEBUG, "worker",
            "worker %u stopped: live exchanges %zu timers %zu connections %zu arena bytes %zu chunks %zu", w->index, w->nexchanges, w->wheel.armed,
            w->nconns, w->arenas.out, w->chunks.out);
-    assert(w->nexchanges == 0 && w->nconns == 0 && w->wheel.armed == 0);
+    assert(w->nexchanges == 0 && w->nconns == 0 && w->wheel.armed == 0 && w->nsnapshots == 0);
     contexts_free(&w->contexts);
     arena_pool_clear(&w->arenas);
     chunk_pool_clear(&w->chunks);
     out_free(&w->out);
     free(w->scratch);
-    for (struct call_rate *r = w->call_rates, *next; r; r = next) {
-        next = r->next;
-        free(r);
-    }
-    free(w->listeners);
-    free(w->upstreams);
+    route_counters_unref(w->metrics.routes);
     if (w->base) {
         event_del(&w->timer_event);
         event_del(&w->mail_event);
@@ -319,12 +315,9 @@ void worker_free(struct worker *w) {
     }
     for (struct message *m = w->mail, *next; m; m = next) {
         next = m->next;
-        free(m);
+        message_free(m);
     }
     pthread_mutex_destroy(&w->mail_lock);
-    if (!w->config) return;
-    end_routes(w);
-    config_unref(w->config);
 }
 
 /* ---- clocks -------------------------------------------------------------------------------------------------------------------------------- */

@@ -7,7 +7,6 @@
 #define CURFEW_PROXY_WORKER_H
 #include "core/arena.h"
 #include "core/random.h"
-#include "policies/latency.h"
 #include "proxy/access_log.h"
 #include "proxy/beat.h"
 #include "proxy/body.h"
@@ -15,28 +14,27 @@
 #include "proxy/conn.h"
 #include "proxy/load.h"
 #include "proxy/metrics.h"
+#include "proxy/snapshot.h"
 #include <pthread.h>
 
 #define SCRATCH_BYTES (256u << 10)
-struct upstream;
-struct listener;
 struct resolver;
-enum message_kind { MESSAGE_DRAIN, MESSAGE_STOP, MESSAGE_REOPEN_LOG, MESSAGE_END_CONTEXT, MESSAGE_CALL };
+enum message_kind { MESSAGE_DRAIN, MESSAGE_STOP, MESSAGE_REOPEN_LOG, MESSAGE_END_CONTEXT, MESSAGE_CALL, MESSAGE_CONFIG };
 struct message { /* what crosses threads; owned by the mailbox until it ran */
     struct message *next;
     uint8_t kind;
     enum ending why;
     struct context_id id;
     void (*call)(struct worker *w, void *arg);
-    void *arg;
+    void *arg;                       /* of a call; of CONFIG: a struct handover, owned */
 };
-struct judge { struct guard guard; struct latency latency; }; /* what a route's policy has seen, where it judges by that */
-struct call_rate { struct call_rate *next; const struct call_policy *policy; instant full_at; };
 struct worker {
     const struct os *os;
     struct event_base *base;         /* owned; NULL in flow tests */
     unsigned index, count;
-    struct config *config;           /* a reference; NULL for a worker that is no gateway (the sample upstream) */
+    struct snapshot *snapshot;       /* a reference; what it runs by. Its config is NULL for a worker that is no gateway (the sample upstream) */
+    struct list stale;               /* of snapshots that nobody holds: freed at the end of the turn */
+    size_t nsnapshots;
     instant now;                     /* of this turn */
     uint64_t turn;                   /* its number */
     int64_t wall;                    /* of this turn; read by worker_wall when first asked */
@@ -60,12 +58,10 @@ struct worker {
     struct list calls;               /* of services: over, to be freed at the end of the turn */
     struct list exchanges, finished; /* live; over and to be freed at the end of the turn */
     struct worker *peers;            /* borrowed: all of the gateway's by their index, this one among them; NULL: it is alone */
-    struct upstream **upstreams; size_t nupstreams; /* owned */
-    struct listener **listeners; size_t nlisteners; /* owned */
     struct resolver *resolver;       /* owned */
     struct worker_metrics metrics;
-    struct judge **judges;           /* owned; by route.index, NULL where the policy needs none */
     struct access_log *log;          /* owned; NULL: disabled */
+    uint64_t dropped_before;         /* lines that logs before this one lost */
     bool draining, stopped;
     struct timer drain_timer, log_timer;
     int timer_fd; struct event timer_event; instant timer_at; /* what the timerfd is set to; NEVER: unset */
@@ -75,7 +71,6 @@ struct worker {
     atomic_bool returned;            /* worker_run is over: nothing more will be read from the mailbox */
     size_t nconns, nexchanges;
     size_t nclients, max_clients;    /* connections of listeners; max 0: as many as come */
-    struct call_rate *call_rates;    /* owned; of the policies whose calls were made */
     unsigned leaks_unsaid; instant leaks_say_at; /* contexts that outlived their deadline: said once a second */
     struct load load;
     uint32_t drawn;                  /* weighted choices made */
@@ -83,8 +78,8 @@ struct worker {
     char date[32]; int64_t date_second; /* "Sun, 06 Nov 1994 08:49:37 GMT", made once a second */
 };
 
-/* base: made here unless os is not os_linux. Aborts where the system has no room for a loop. */
-void worker_init(struct worker *w, const struct os *os, struct config *config, unsigned index, unsigned count);
+/* base: made here unless os is not os_linux. Aborts where the system has no room for a loop. It runs by nothing yet: see snapshot_take. */
+void worker_init(struct worker *w, const struct os *os, unsigned index, unsigned count);
 /* Turns until stopped: all drained, or told to stop. */
 void worker_run(struct worker *w);
 /* One turn's work after the waiting: the flow tests' entry. Returns true where something is still ready. */
@@ -102,5 +97,7 @@ void worker_stop(struct worker *w);
 void service_free_calls(struct worker *w); /* service.c: the end of the turn */
 /* Any thread. m is malloc'ed and becomes the worker's. */
 void worker_post(struct worker *w, struct message *m);
+/* Into the mailbox of each: whoever reads one of these and then writes to another of them is read after them. */
+void worker_post_all(struct worker *workers, struct message *const *m, size_t n);
 void worker_post_kind(struct worker *w, enum message_kind kind);
 #endif

@@ -451,10 +451,21 @@ class Gateway:
         self.process = None
         self.exit_code = None
         self.clients = []  # that are to be closed at the end of the block, since they would not answer a gateway that drains
-        if text is None:
-            text = yaml(self._config(upstreams, listener, upstream, policy, routes, more or {}, workers, listeners))
-        with open(self.config_path, "w", encoding="utf-8") as f:
+        self.keys = None if text else self._config(upstreams, listener, upstream, policy, routes, more or {}, workers, listeners)
+        self.write(text or yaml(self.keys))
+
+    def write(self, text):
+        with open(self.config_path + ".new", "w", encoding="utf-8") as f:
             f.write(text)
+        os.replace(self.config_path + ".new", self.config_path)  # who reads it just now has the old one or the new one
+
+    def reload(self, text=None, result="applied", **keys):
+        """SIGHUP with another file: that text, or the keys that it has with others of the top level instead. Waits until that came of it."""
+        line = f'curfew_config_reloads_total{{result="{result}"}}'
+        before = self.metric(line)
+        self.write(yaml({**self.keys, **keys}) if text is None else text)
+        self.signal(signal.SIGHUP)
+        eventually(lambda: self.metric(line) == before + 1, what=f"a reload that is {result}")
 
     def _config(self, upstreams, listener, upstream, policy, routes, more, workers, listeners):
         config = {"version": 1, "workers": workers}

@@ -338,3 +338,23 @@ def test_wells_and_ills_by_turns():
         until(g, a, 1)
         until(g, b, 1)
         expect(g.ask(get("/")).status, 200)
+
+
+def test_a_reload_leaves_health_alone():
+    """Reloads, with four workers: an endpoint that is out stays out through them in every worker, and comes back when it is well, whatever the upstream's place in the
+    file; an upstream that changes is found ill anew, and every worker hears of it."""
+    with Patient() as a, Patient() as b, Gateway([a, b], upstream={**HTTP, "balance": "round_robin"}, workers=4) as g:
+        begin(g, a, b)
+        a.well = False
+        until(g, a, 0)
+        upstreams = g.keys["upstreams"]
+        for i in range(4):
+            g.reload(upstreams={**{f"other{k}": {"endpoints": [f"{HOST}:1"]} for k in range(i)}, **upstreams})
+            expect(served_by(g, 20), {b.port})
+        a.well = True
+        until(g, a, 1)
+        eventually(lambda: served_by(g, 40) == {a.port, b.port}, what="the other's return to all workers")
+        a.well = False
+        g.reload(upstreams={"be": {**upstreams["be"], "max_pending": 77}})
+        until(g, a, 0)
+        eventually(lambda: served_by(g, 40) == {b.port}, what="what all workers hear")

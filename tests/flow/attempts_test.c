@@ -300,7 +300,7 @@ static void a_call_that_is_soon_over_shortens_no_back_off(void **state) {
     int64_t wait = 0;
     for (;; world.w.chance++) {
         uint64_t s = world.w.chance;
-        wait = retry_backoff(&world.w.config->policies.v[0].retry, 1, random_next(&s)).ns;
+        wait = retry_backoff(&world.w.snapshot->config->policies.v[0].retry, 1, random_next(&s)).ns;
         if (wait >= 100 * MS) break;
     }
     struct sock *c = asks(GET());

@@ -171,7 +171,7 @@ static void observed_a_missing_deadline_is_only_said(void **state) {
     client_sends(c, GET());
     answered(upstream(), c);
     assert_logged("would_have", "client_context");
-    assert_int_equal(atomic_load(&world.w.metrics.routes[0].observed->endings[ENDING_CLIENT_CONTEXT]), 1);
+    assert_int_equal(atomic_load(&world.w.metrics.routes->v[0]->observed->endings[ENDING_CLIENT_CONTEXT]), 1);
 }
 static void what_is_warned_of_goes_on_and_stands_in_the_log(void **state) {
     (void)state;

@@ -68,7 +68,7 @@ static void assert_refused(void) {
     assert_logged("detail", "the upstream has no healthy endpoint");
     client_finishes(c);
 }
-static struct upstream *checked(void) { return world.w.upstreams[world.w.nupstreams - 1]; }
+static struct upstream *checked(void) { return world.w.snapshot->upstreams[world.w.snapshot->nupstreams - 1]; }
 static size_t healthy(void) {
     size_t n;
     upstream_endpoints(checked(), &n);
@@ -658,6 +658,39 @@ static void its_word_counts_for_a_name_that_is_yet_to_be_resolved_here(void **st
 }
 
 /* ---- the other types ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- reloads ----------------------------------------------------------------------------------------------------------------------------------- */
+static void reloads_one(const char *more, const char *policy) {
+    char keys[512];
+    snprintf(keys, sizeof keys, HEALTH "%s%s", more[0] ? ", " : "", more);
+    reloads((struct given){ .upstream = keys, .policy = policy });
+}
+static void a_reload_that_leaves_the_upstream_as_it_is_leaves_its_checks_and_what_they_found(void **state) {
+    (void)state;
+    stage_one("");
+    checks(2, OK_204);
+    checks(3, BAD_503);
+    assert_refused();
+    struct sock *under_way = check();
+    reloads_one("", "deadline: { default: 5s }");
+    assert_refused();
+    answers(under_way, OK_204);
+    reloads_one("", "deadline: { default: 6s }");
+    assert_refused();
+    checks(1, OK_204); /* the second in a row, though the configuration is another */
+    assert_served_by(9001);
+    assert_int_equal(healthy(), 1);
+}
+static void checks_end_with_their_upstream_and_begin_with_the_next(void **state) {
+    (void)state;
+    stage_one("");
+    struct sock *under_way = check();
+    reloads_one("max_requests: 4095", "");
+    assert_true(under_way->closed);
+    answers(check(), OK_204); /* the new one's first */
+    reloads((struct given){ 0 });
+    no_check_for(10 * SECONDS);
+    assert_served_by(9001);
+}
 static void tcp_asks_for_nothing_but_a_connection(void **state) {
     (void)state;
     stage((struct given){ .upstream = "health: { type: tcp, interval: 1s, timeout: 200ms }" });
@@ -755,7 +788,8 @@ int main(void) {
         SCENE(who_waits_is_told_when_the_healthy_endpoint_is_resolved_away),
         SCENE(the_word_of_the_worker_that_checks_counts_here),
         SCENE(its_word_counts_for_a_name_that_is_yet_to_be_resolved_here),
-        SCENE(tcp_asks_for_nothing_but_a_connection),
+        SCENE(a_reload_that_leaves_the_upstream_as_it_is_leaves_its_checks_and_what_they_found),
+        SCENE(checks_end_with_their_upstream_and_begin_with_the_next), SCENE(tcp_asks_for_nothing_but_a_connection),
         SCENE(http_speaks_the_upstreams_own_protocol),
         SCENE(grpc_asks_with_a_deadline_and_believes_trailers_alone_that_it_is_not_there),
         SCENE(an_upstream_without_health_is_asked_by_requests_alone),

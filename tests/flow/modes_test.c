@@ -11,11 +11,11 @@ static struct sock *asked(struct sock **c, const char *request) {
     got(u);
     return u;
 }
-static const struct observed_metrics *observed(void) { return world.w.metrics.routes[0].observed; }
+static const struct observed_metrics *observed(void) { return world.w.metrics.routes->v[0]->observed; }
 static uint64_t observed_ending(enum ending e) { return atomic_load(&observed()->endings[e]); }
 static uint64_t observed_cancel(enum ending e, enum cancel_level l) { return atomic_load(&observed()->cancels[e][l]); }
 static uint64_t let_through(enum ending e) { return atomic_load(&observed()->let_through[e]); }
-static uint64_t of_route(enum ending e) { return atomic_load(&world.w.metrics.routes[0].requests[e]); }
+static uint64_t of_route(enum ending e) { return atomic_load(&world.w.metrics.routes->v[0]->requests[e]); }
 
 /* ---- cancel.mode ------------------------------------------------------------------------------------------------------------------- */
 static void disabled_a_leaving_has_no_effect(void **state) {

@@ -78,7 +78,7 @@ static char *said(bool by_clients) {
     return text;
 }
 static uint64_t counted(const char *would) {
-    const struct observed_metrics *o = world.w.metrics.routes[1].observed;
+    const struct observed_metrics *o = world.w.metrics.routes->v[1]->observed;
     for (unsigned e = 0; o && e < ENDINGS; e++)
         if (strcmp(ending_name((enum ending)e), would) == 0) return atomic_load(&o->endings[e]);
     return 0;

@@ -45,7 +45,7 @@ static void who_left_the_queue_is_handed_nothing(void **state) {
     got(u);
     struct sock *gone = asks(GET_PATH("/gone", "x-request-timeout: 1s\r\n"));
     struct sock *b = asks(GET_PATH("/b", ""));
-    assert_int_equal(upstream_queued(world.w.upstreams[0]), 2);
+    assert_int_equal(upstream_queued(world.w.snapshot->upstreams[0]), 2);
     queues_rst(gone);
     queues(u, ANSWER_OK); /* both in one turn */
     settle();
@@ -87,7 +87,7 @@ static void a_deadline_in_the_queue_is_withdrawn(void **state) {
     at(1000 * MS);
     assert_answer(b, 504);
     assert_ended_at("deadline", "withdrawn");
-    assert_int_equal(upstream_queued(world.w.upstreams[0]), 0);
+    assert_int_equal(upstream_queued(world.w.snapshot->upstreams[0]), 0);
     upstream_sends(u, ANSWER_OK);
     assert_silent(u);
     assert_answer(a, 200);

@@ -10,6 +10,8 @@
 
 static struct h2 *clients[PEERS], *upstreams[PEERS * 8];
 static size_t nupstreams;
+static uint64_t reloads_seen;
+static bool enforced; /* by all configurations of the round; else nothing but its client ends a request */
 static uint64_t seen[ENDINGS], hedges, wins, again; /* again: after a status */
 static uint64_t waited, drains;                     /* turns after which somebody waited for the beat */
 static size_t nclients;                             /* of PEERS: few, where many requests are to share a connection */
@@ -110,6 +112,15 @@ static void upstream_event(struct h2 *h) {
     }
     }
 }
+static void note_mode(void) { enforced &= world.config->policies.v[0].deadline.mode == MODE_ENFORCE; }
+/* Another configuration, whose upstream is the same, or is not. */
+static void reload_by_chance(void) {
+    static const char *const keys[] = { "protocol: http2", "protocol: http2, max_requests: 3", "protocol: http2, max_connections: 1" };
+    queues_reload((struct given){ .upstream = PICK(keys), .policy = policy_of_attempts(), .shutdown = "2s", .beat = chance(2) ? "0s" : "100us",
+                                  .address = chance(6) ? "127.0.0.1:8081, trust: all" : NULL });
+    note_mode();
+    reloads_seen++;
+}
 static void event(void) {
     static const int64_t spans[] = { 1 * MS, 10 * MS, 19 * MS, 100 * MS };
     size_t what = below(30);
@@ -119,7 +130,8 @@ static void event(void) {
         struct h2 *h = chance(2) ? clients[below(PEERS)] : nupstreams ? upstreams[below(nupstreams)] : NULL;
         static const size_t rooms[] = { 0, 1, 40, 1000, 20000, UNBOUNDED, UNBOUNDED };
         if (h && !h->s->closed) h->s->room = PICK(rooms), h->s->segment = chance(3) ? 1 + below(100) : 0, does(h->s);
-    } else if (what == 3) world.now += (int64_t)below(150) * NS_PER_US;
+    } else if (what == 3 && chance(30)) reload_by_chance();
+    else if (what == 3) world.now += (int64_t)below(150) * NS_PER_US;
     else if (what <= 16 || !nupstreams) client_event(&clients[below(nclients)]);
     else upstream_event(upstreams[below(nupstreams)]);
     if (chance(2)) all_talk();
@@ -142,8 +154,10 @@ static void play(void) {
     nclients = chance(2) ? 1 : PEERS;
     stage((struct given){ .upstream = keys, .beat = PICK(beats), .policy = chance(2) ? policy_of_attempts() : PICK(policies),
                           .listener = chance(2) ? "timeouts: { body: 1s, write: 1s, idle: 2s }" : "", .shutdown = "2s" });
+    enforced = true;
+    note_mode();
     for (int i = 0; i < EVENTS; i++) event();
-    for (size_t i = 0; i < PEERS && world.w.config->policies.v[0].deadline.mode != MODE_ENFORCE; i++) { /* nothing but its client ends a request */
+    for (size_t i = 0; i < PEERS && !enforced; i++) {
         if (clients[i] && !is_gone(clients[i])) queues_rst(clients[i]->s);
     }
     if (chance(3)) {
@@ -182,7 +196,7 @@ static void streams_in_any_order_leave_nothing_and_mix_nothing_up(void **state) 
     fprintf(stderr, "%8llu hedges, %llu of them won, %llu retries after a status; %llu turns that left somebody to wait for the beat\n",
             (unsigned long long)hedges, (unsigned long long)wins, (unsigned long long)again, (unsigned long long)waited);
     if (from) return;
-    assert_true(hedges > 0 && wins > 0 && wins < hedges && again > 0 && waited > 100 && drains > 0);
+    assert_true(hedges > 0 && wins > 0 && wins < hedges && again > 0 && waited > 100 && drains > 0 && reloads_seen > 0);
     static const enum ending expected[] = { ENDING_COMPLETED, ENDING_CLIENT_RESET, ENDING_DEADLINE, ENDING_UPSTREAM_RESET, ENDING_UPSTREAM_CLOSED, ENDING_SHED_EXPIRED };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) assert_true(seen[expected[i]] > 0); /* it does play them */
 }

@@ -20,6 +20,8 @@ struct actor { /* a client or an upstream: what it still wants to say, and for u
 };
 static struct actor clients[ACTORS_MAX], upstreams[ACTORS_MAX * 4];
 static size_t nclients, nupstreams;
+static uint64_t reloads_seen;
+static bool enforced; /* by all configurations of the round; else nothing but its client ends a request */
 static unsigned next_token;
 static uint64_t seen[ENDINGS], hedges, wins, again, checks, ill; /* again: after a status; ill: checks that failed */
 
@@ -116,7 +118,7 @@ static void reads(struct actor *a) {
 }
 
 /* ---- a round ------------------------------------------------------------------------------------------------------------------------------- */
-static void open_stage(void) {
+static struct given given_by_chance(void) { /* good until the next call */
     static const char *const policies[] = {
         "", "", "cancel: { http1: [ drain ], drain_limit: { time: 1s, bytes: 10KiB } }", "cancel: { http1: [ none ] }",
         "cancel: { half_close: tolerate }",
@@ -142,9 +144,24 @@ static void open_stage(void) {
                                              "http1: { max_head: 1KiB }", "max_connections: 3" };
     static char keys[512];
     snprintf(keys, sizeof keys, "%s }\n  pair: { endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002 ], %s", "", PICK(upstream_keys));
-    stage((struct given){ .policy = chance(2) ? policy_of_attempts() : PICK(policies), .upstream = keys, .listener = PICK(listeners), .shutdown = "2s",
-                          .beat = chance(2) ? "100us" : "0s",
-                          .routes = "  - { match: { path: /* }, upstream: pair }" });
+    return (struct given){ .policy = chance(2) ? policy_of_attempts() : PICK(policies), .upstream = keys, .listener = PICK(listeners), .shutdown = "2s",
+                           .beat = chance(2) ? "100us" : "0s",
+                           .routes = "  - { match: { path: /* }, upstream: pair }" };
+}
+static void note_mode(void) { enforced &= world.config->policies.v[0].deadline.mode == MODE_ENFORCE; }
+/* Another configuration altogether, or one that differs in little. */
+static void reload_by_chance(void) {
+    struct given g = given_by_chance();
+    if (chance(2)) g.upstream = "max_connections: 8 }\n  pair: { endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002 ]";
+    if (chance(4)) g.address = "127.0.0.1:8081, trust: all";
+    queues_reload(g);
+    note_mode();
+    reloads_seen++;
+}
+static void open_stage(void) {
+    stage(given_by_chance());
+    enforced = true;
+    note_mode();
     nclients = nupstreams = 0;
     next_token = 0;
 }
@@ -223,6 +240,7 @@ static void event(void) {
     size_t what = below(40);
     if (what == 0) world.connects[below(2)] = PICK(outcomes);
     else if (what == 1 && chance(10)) operator_ends_one();
+    else if (what == 1 && chance(8)) reload_by_chance();
     else if (what == 2 && chance(20)) step(chance(3) ? 40 * SECONDS : 3 * SECONDS);
     else if (what <= 4) at(world.now + PICK(spans));
     else if (what <= 6) world.now += PICK(spans) / 8; /* and no turn: what comes next finds timers that are due */
@@ -239,7 +257,6 @@ static size_t held(void) {
     return n;
 }
 static void finish_round(void) {
-    bool enforced = world.w.config->policies.v[0].deadline.mode == MODE_ENFORCE; /* else nothing but its client ends a request */
     if (chance(3)) worker_post_kind(&world.w, MESSAGE_DRAIN);
     if (chance(2) || !enforced) {
         for (size_t i = 0; i < nclients; i++) leaves(clients[i].s, enforced && chance(2));
@@ -279,7 +296,7 @@ static void anything_at_any_time_leaves_nothing_and_mixes_nothing_up(void **stat
     fprintf(stderr, "%8llu hedges, %llu of them won, %llu retries after a status\n", (unsigned long long)hedges, (unsigned long long)wins, (unsigned long long)again);
     if (from) return;
     assert_true(checks > 100 && ill > 100 && ill < checks);
-    assert_true(hedges > 0 && wins > 0 && wins < hedges && again > 0);
+    assert_true(hedges > 0 && wins > 0 && wins < hedges && again > 0 && reloads_seen > 0);
     static const enum ending expected[] = { ENDING_COMPLETED, ENDING_CLIENT_RESET, ENDING_CLIENT_CLOSED, ENDING_DEADLINE, ENDING_UPSTREAM_CLOSED,
                                             ENDING_CONNECT_FAILURE, ENDING_SHED_EXPIRED, ENDING_SHED_LOAD, ENDING_CLIENT_CONTEXT, ENDING_UPSTREAM_ERROR,
                                             ENDING_OPERATOR_CANCELLED, ENDING_CLIENT_ERROR };

@@ -19,7 +19,7 @@ static struct sock *asks(const char *request) {
 static int64_t long_backoff(int64_t n) {
     for (;; world.w.chance++) {
         uint64_t state = world.w.chance;
-        span wait = retry_backoff(&world.w.config->policies.v[0].retry, n, random_next(&state));
+        span wait = retry_backoff(&world.w.snapshot->config->policies.v[0].retry, n, random_next(&state));
         if (wait.ns >= 10 * MS) return wait.ns;
     }
 }
@@ -200,7 +200,7 @@ static void what_cannot_have_run_goes_at_once_and_then_waits(void **state) {
     for (;; world.w.chance++) { /* the second draw counts */
         uint64_t s = world.w.chance;
         random_next(&s);
-        wait = retry_backoff(&world.w.config->policies.v[0].retry, 2, random_next(&s)).ns;
+        wait = retry_backoff(&world.w.snapshot->config->policies.v[0].retry, 2, random_next(&s)).ns;
         if (wait >= 10 * MS) break;
     }
     world.connects[0] = world.connects[1] = REFUSED;

@@ -26,6 +26,7 @@
 #include <cmocka.h>
 // clang-format on
 #include "proxy/exchange.h"
+#include "proxy/handover.h"
 #include "proxy/health.h"
 #include "proxy/listener.h"
 #include <errno.h>
@@ -65,11 +66,12 @@ struct sock { /* one connection, seen from its other end: the test's */
     unsigned said_turn, closed_turn; /* when it last said something, or closed */
     int64_t closed_at;          /* ns since the scenario began */
 };
-struct given { const char *listener, *upstream, *policy, *routes, *shutdown, *policies, *beat, *top; }; /* what stands at those places in the YAML */
+struct given { const char *address, *listener, *upstream, *policy, *routes, *shutdown, *policies, *beat, *top; }; /* what stands at those places in the YAML */
 static struct world {
     int64_t now;                /* ns since the scenario began */
     struct worker w;
     bool open;                  /* the worker lives */
+    const struct config *config; /* that which it has, or is about to */
     struct sock **v;
     size_t n, cap, shown;       /* shown: upstream connections that the test has met */
     enum connects connects[8];  /* by endpoint: port 9001 is the first */
@@ -318,8 +320,8 @@ static inline struct config *config_of(struct given g) {
     char *yaml = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&yaml, &n);
-    fprintf(f, "workers: 1\nlisteners:\n  edge: { address: 127.0.0.1:8080, trust: all, beat: %s, %s }\n", g.beat ? g.beat : "0s",
-            g.listener ? g.listener : "");
+    fprintf(f, "workers: 1\nlisteners:\n  edge: { address: %s, beat: %s, %s }\n", g.address ? g.address : "127.0.0.1:8080, trust: all",
+            g.beat ? g.beat : "0s", g.listener ? g.listener : "");
     fprintf(f, "upstreams:\n  app: { endpoints: 127.0.0.1:9001, %s }\n", g.upstream ? g.upstream : "");
     fprintf(f, "policies:\n  default: { %s }\n%s\n", g.policy ? g.policy : "", g.policies ? g.policies : "");
     fprintf(f, "routes:\n%s\n", g.routes ? g.routes : "  - { match: { path: /* }, upstream: app }");
@@ -330,22 +332,32 @@ static inline struct config *config_of(struct given g) {
     free(yaml);
     return c;
 }
+static inline struct handover *handover_of(struct config *c) { /* takes c */
+    struct worker *w = &world.w;
+    struct handover *h = handover_new(c, config_change_find(world.config, c), w->metrics.routes);
+    world.config = c;
+    route_counters_unref(w->metrics.routes);
+    w->metrics.routes = route_counters_ref(h->routes);
+    config_unref(c);
+    return h;
+}
+/* SIGHUP: the worker finds another configuration in its mailbox, between two turns. */
+static inline void queues_reload(struct given g) {
+    struct message *m = mem_zalloc(sizeof *m);
+    *m = (struct message){ .kind = MESSAGE_CONFIG, .arg = handover_of(config_of(g)) };
+    worker_post(&world.w, m);
+    world.event_turn = world.turn + 1;
+}
+static inline void reloads(struct given g) { queues_reload(g), settle(); }
 static inline void stage(struct given g) {
     world = (struct world){ .log = memfd_create("access", 0) };
     struct config *c = config_of(g);
     struct worker *w = &world.w;
     log_level = LOG_ERROR;
-    worker_init(w, &os_stage, c, 0, 1);
+    worker_init(w, &os_stage, 0, 1);
     w->log = access_log_new_fd(world.log);
-    w->beat = w->tempo.conf; /* the stage's time stands still while a turn lasts: no judgement of how busy it is */
-    w->upstreams = mem_zalloc((c->upstreams.n + 1) * sizeof *w->upstreams);
-    for (size_t i = 0; i < c->upstreams.n; i++) {
-        w->upstreams[w->nupstreams++] = upstream_new(w, config_upstream(c, i), c->upstreams.names[i].name, &exchange_up_events);
-    }
-    health_start(w);
-    w->listeners = mem_zalloc(2 * sizeof *w->listeners);
-    w->listeners[w->nlisteners++] = listener_new(w, config_listener(c, 0), c->listeners.names[0].name, -1, &exchange_down_events);
-    config_unref(c); /* the worker holds it */
+    w->tempo.on = true; /* the stage's time stands still while a turn lasts: no judgement of how busy it is */
+    snapshot_take(w, handover_of(c));
     world.open = true;
     settle();
 }
@@ -361,7 +373,7 @@ static inline struct sock *client(void) {
     struct sockaddr_storage ss = { 0 };
     memcpy(&ss, &peer, sizeof peer);
     s->opened = true;
-    listener_take(world.w.listeners[0], s->fd, &ss, sizeof peer);
+    listener_take(world.w.snapshot->listeners[0], s->fd, &ss, sizeof peer);
     does(s);
     settle();
     return s;
@@ -600,7 +612,8 @@ static inline void assert_nothing_left(void) {
     assert_int_equal(w->arenas.out, 0);
     assert_int_equal(w->chunks.out, 0);
     assert_int_equal(w->wheel.armed, timers);
-    for (size_t i = 0; i < w->nupstreams; i++) assert_int_equal(upstream_queued(w->upstreams[i]), 0);
+    const struct snapshot *s = w->snapshot;
+    for (size_t i = 0; i < s->nupstreams; i++) assert_int_equal(upstream_queued(s->upstreams[i]), 0);
 }
 static inline void sock_free(struct sock *s) {
     buffer_free(&s->in);
@@ -627,6 +640,7 @@ static inline int leave(void **state) {
     if (!world.no_idle_check) {
         step(HOUR); /* idle connections go, too */
         assert_int_equal(world.w.nconns, 0);
+        assert_int_equal(world.w.nsnapshots, 1); /* nobody holds an old one */
         assert_int_equal(world.w.wheel.armed, timer_is_armed(&world.w.drain_timer));
     }
     unstage();

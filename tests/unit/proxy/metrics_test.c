@@ -27,16 +27,16 @@ static int begin(void **state) {
     (void)state;
     memset(&a, 0, sizeof a);
     memset(&b, 0, sizeof b);
-    metrics_begin_routes(&a, &routes);
-    metrics_begin_routes(&b, &routes);
+    a.routes = route_counters_new(&routes, NULL, NULL);
+    b.routes = route_counters_new(&routes, NULL, NULL);
     text = NULL;
     return 0;
 }
 static int end(void **state) {
     (void)state;
     free(text);
-    metrics_end_routes(&a, &routes);
-    metrics_end_routes(&b, &routes);
+    route_counters_unref(a.routes);
+    route_counters_unref(b.routes);
     return 0;
 }
 static void print(size_t n) {
@@ -94,9 +94,9 @@ static void requests_are_counted_by_ending(void **state) {
 }
 static void a_routes_requests_are_counted_by_its_name_or_its_place(void **state) {
     (void)state;
-    metric_cell_add(&a.routes[0].requests[ENDING_DEADLINE], 3);
-    metric_cell_add(&b.routes[0].requests[ENDING_DEADLINE], 4);
-    metric_cell_add(&b.routes[1].requests[ENDING_COMPLETED], 1);
+    metric_cell_add(&a.routes->v[0]->requests[ENDING_DEADLINE], 3);
+    metric_cell_add(&b.routes->v[0]->requests[ENDING_DEADLINE], 4);
+    metric_cell_add(&b.routes->v[1]->requests[ENDING_COMPLETED], 1);
     print(2);
     assert_true(says("curfew_route_requests_total{route=\"routes[0]\",ending=\"deadline\"} 7"));
     assert_true(says("curfew_route_requests_total{route=\"routes[0]\",ending=\"completed\"} 0"));
@@ -137,10 +137,10 @@ static void an_address_that_stands_twice_is_one_series(void **state) {
 }
 static void what_is_observed_and_let_through_is_counted_by_route_where_that_can_be(void **state) {
     (void)state;
-    metric_cell_add(&a.routes[1].observed->endings[ENDING_DEADLINE], 2);
-    metric_cell_add(&b.routes[1].observed->cancels[ENDING_CLIENT_RESET][LEVEL_CLOSE], 5);
-    metric_cell_add(&a.routes[2].observed->let_through[ENDING_SHED_EXPIRED], 6);
-    assert_null(a.routes[0].observed);
+    metric_cell_add(&a.routes->v[1]->observed->endings[ENDING_DEADLINE], 2);
+    metric_cell_add(&b.routes->v[1]->observed->cancels[ENDING_CLIENT_RESET][LEVEL_CLOSE], 5);
+    metric_cell_add(&a.routes->v[2]->observed->let_through[ENDING_SHED_EXPIRED], 6);
+    assert_null(a.routes->v[0]->observed);
     three[1].name.name = STR("watched");
     print(2);
     three[1].name.name = STR("a \"b\\c\"\n");
