@@ -33,16 +33,25 @@ void endpoint_add(struct upstream *u, const struct address *conf, const struct s
 void endpoint_unref(struct endpoint *e) {
     if (!list_is_linked(&e->node) && e->nconns == 0) free(e);
 }
-/* It serves nobody new: idle connections close now, the others when they are done. */
+/* Its word is no more than that of who checks it here; in the other workers it stays until they are told. */
+static void outcast_forget(struct upstream *u, const struct address *conf, const struct sockaddr_storage *sa) {
+    struct outcast *o = outcast_find(u, conf, sa);
+    if (!o) return;
+    list_del(&o->node);
+    free(o);
+}
+/* It serves nobody new: idle connections close now, the others when they are done. One that is under way to an endpoint that is out is given up: it may
+ * never open, and who waits for it has others to go to. */
 static void endpoint_vacate(struct endpoint *e) {
     LIST_EACH(&e->open, c, struct conn, node) { conn_shutdown(c, true); }
-    LIST_EACH(&e->busy, d, struct conn, node) { conn_shutdown(d, false); }
+    LIST_EACH(&e->busy, d, struct conn, node) { conn_shutdown(d, e->out && d->state == CONN_OPENING); }
 }
 void endpoint_remove(struct endpoint *e) {
     struct upstream *u = e->u;
     list_del(&e->node);
     u->nendpoints--;
     u->nout -= e->out;
+    if (e->health) outcast_forget(u, e->conf, &e->sa);
     health_gone(e->health);
     e->health = NULL;
     endpoint_vacate(e);
@@ -50,17 +59,17 @@ void endpoint_remove(struct endpoint *e) {
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------------------------------------- */
-bool upstream_is_unresolved(const struct upstream *u) {
+bool upstream_awaits_names(const struct upstream *u) {
     for (size_t i = 0; i < u->nwatches; i++) {
-        if (!u->watches[i].failed) return false;
+        if (!u->watches[i].told) return true;
     }
-    return u->nendpoints == 0;
+    return false;
 }
 /* Endpoints of this name become the set: what is in both keeps its connections. */
 static void on_resolved(void *arg, const struct resolved *set) {
     struct watch *watch = arg;
     struct upstream *u = watch->u;
-    watch->failed = set->failure != NULL;
+    watch->told = true;
     if (set->failure) {
         log_warn("upstream", "%.*s: %.*s: %s", STR_ARG(u->name), STR_ARG(set->name), set->failure);
         metric_inc(&u->w->metrics, METRIC_UPSTREAM_RESOLVE_FAILURES);
@@ -112,14 +121,12 @@ static void endpoint_judge(struct endpoint *e, bool out) {
     if (out) endpoint_vacate(e);
 }
 void upstream_judge(struct upstream *u, const struct verdict *v) {
-    struct outcast *o = outcast_find(u, v->conf, &v->sa);
-    if (v->out && !o) {
-        o = mem_zalloc(sizeof *o);
+    if (!v->out) {
+        outcast_forget(u, v->conf, &v->sa);
+    } else if (!outcast_find(u, v->conf, &v->sa)) {
+        struct outcast *o = mem_zalloc(sizeof *o);
         o->verdict = *v;
         list_push(&u->outcasts, &o->node);
-    } else if (!v->out && o) {
-        list_del(&o->node);
-        free(o);
     }
     LIST_EACH(&u->endpoints, e, struct endpoint, node) {
         if (e->conf == v->conf && sockaddr_eq(&e->sa, &v->sa)) endpoint_judge(e, v->out);

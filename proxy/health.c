@@ -49,15 +49,19 @@ static void take_news(struct worker *w, void *arg) {
         if (upstream_conf_of(s->upstreams[i]) == n->whose) upstream_judge(s->upstreams[i], &n->verdict);
     }
 }
-static void tell(const struct health *h, bool out) {
+static void tell_others(const struct health *h, bool out) {
     const struct verdict v = endpoint_verdict(h->e, out);
-    upstream_judge(h->u, &v);
     for (size_t i = 0; h->w->peers && i < h->w->count; i++) {
         if (i == h->w->index) continue;
         struct news *n = mem_zalloc(sizeof *n);
         *n = (struct news){ .message = { .kind = MESSAGE_CALL, .call = take_news, .arg = n }, .whose = upstream_conf_of(h->u), .verdict = v };
         worker_post(&h->w->peers[i], &n->message);
     }
+}
+static void tell(const struct health *h, bool out) {
+    const struct verdict v = endpoint_verdict(h->e, out);
+    upstream_judge(h->u, &v);
+    tell_others(h, out);
 }
 static void say_news(const struct health *h, enum tally_news news) {
     size_t healthy, all = upstream_endpoints(h->u, &healthy);
@@ -200,7 +204,7 @@ void health_free(struct health *h) {
     free(h);
 }
 void health_gone(struct health *h) {
-    if (h && h->tally.out) tell(h, false);
+    if (h && h->tally.out) tell_others(h, false);
     health_free(h);
 }
 void health_start(struct worker *w, struct upstream *u, size_t i) {

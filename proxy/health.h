@@ -15,7 +15,7 @@ struct health; /* of one endpoint, in the worker that checks it */
 struct health *health_new(struct worker *w, struct upstream *u, struct endpoint *e);
 /* A check under way is called off. Tells nobody. NULL is allowed. Not from inside a codec's event. */
 void health_free(struct health *h);
-/* The endpoint is gone (its name is another address by now): as health_free, and nobody takes it for one that is out any more. */
+/* The endpoint is gone (its name is another address by now): as health_free, and no other worker takes it for one that is out any more. */
 void health_gone(struct health *h);
 /* A new upstream, the i-th of the configuration: is to check it this worker's part? So it stays for as long as the upstream is there, at whatever place
  * of later configurations. */

@@ -90,7 +90,7 @@ static void on_up_open(struct conn *c) {
     struct upstream *u = e->u;
     struct place *p = place_of(u, c);
     if (p) p->opening = NULL;
-    if (p && !e->out && conn_has_room(c) && u->inflight < u->max_requests && (u->waiting.v[0] == p || u->waiting.v[0]->opening)) grant(u, p, c);
+    if (p && conn_has_room(c) && u->inflight < u->max_requests && (u->waiting.v[0] == p || u->waiting.v[0]->opening)) grant(u, p, c);
     pump(u);
     bool wanted = may_serve(e) && u->waiting.n > 0;
     if (is_leaving(e) && c->session.live == 0 && !wanted) conn_shutdown(c, false); /* nobody waits for it any more */
@@ -100,11 +100,17 @@ static void place_fail(struct place *p, const struct fault *f) {
     p->opening = NULL;
     p->on_fail(p, f);
 }
-/* A connection could not be made: it fails who it was made for; on a multiplexed protocol all who wait for it. */
+/* A connection could not be made: it fails who it was made for; on a multiplexed protocol all who wait for it. But where the endpoint is out, it was
+ * given up for that, and who waits for it is served by another. */
 static void connect_failed(struct upstream *u, struct conn *c, const struct fault *f) {
     struct endpoint *e = endpoint_of(c);
     assert(u->opening > 0);
     u->opening--;
+    if (e->out) {
+        struct place *given_up = place_of(u, c);
+        if (given_up) given_up->opening = NULL;
+        return;
+    }
     e->failed_until = instant_add(u->w->now, FAILED_FOR);
     metric_inc(&u->w->metrics, METRIC_UPSTREAM_CONNECT_FAILURES);
     log_debug("upstream", "%.*s: %.*s: %s", STR_ARG(u->name), STR_ARG(e->text), f->say);
@@ -251,8 +257,8 @@ static void pump(struct upstream *u) {
 static const struct fault *hopeless(const struct upstream *u) {
     static const struct fault unresolved = { .why = ENDING_CONNECT_FAILURE, .unprocessed = true, .say = "the upstream's name does not resolve" };
     static const struct fault unhealthy = { .why = ENDING_CONNECT_FAILURE, .unprocessed = true, .say = "the upstream has no healthy endpoint" };
-    if (u->nout > 0 && u->nout == u->nendpoints) return &unhealthy;
-    return upstream_is_unresolved(u) ? &unresolved : NULL;
+    if (u->nout < u->nendpoints || upstream_awaits_names(u)) return NULL;
+    return u->nendpoints ? &unhealthy : &unresolved;
 }
 void upstream_reconsider(struct upstream *u) {
     for (const struct fault *f; u->waiting.n > 0 && (f = hopeless(u));) place_fail(u->waiting.v[0], f);

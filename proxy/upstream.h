@@ -57,8 +57,8 @@ struct conn *upstream_dial(struct upstream *u, struct endpoint *to, const struct
 /* From now on this worker checks its endpoints (proxy/health.h), those that come later too; and no longer, which tells nobody: who is out stays out. */
 void upstream_check(struct upstream *u);
 void upstream_uncheck(struct upstream *u);
-/* The endpoint is not asked any more, its idle connections close now and the others when they are done; or is asked again. Where none is left, who
- * waits fails, and so does who asks. Not from inside a codec's event. */
+/* The endpoint is not asked any more: its idle connections close now, those under way are given up for others, and the rest close when they are done. Or
+ * it is asked again. Where none is left, nor a name that is yet to be resolved, who waits fails, and so does who asks. Not from inside a codec's event. */
 void upstream_judge(struct upstream *u, const struct verdict *v);
 struct verdict endpoint_verdict(const struct endpoint *e, bool out);
 struct str endpoint_text(const struct endpoint *e); /* "127.0.0.1:9001"; lives as long as the endpoint */

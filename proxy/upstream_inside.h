@@ -25,7 +25,7 @@ struct endpoint { /* freed when it is out of the list and its last connection is
     char ip[ENDPOINT_TEXT_MAX];
 };
 struct outcast { struct list node; struct verdict verdict; }; /* an endpoint that is out, also where its name is yet to be resolved here */
-struct watch { struct upstream *u; const struct address *conf; struct resolver_watch *handle; bool failed; };
+struct watch { struct upstream *u; const struct address *conf; struct resolver_watch *handle; bool told; /* found, or asked for in vain */ };
 struct upstream {
     struct worker *w;
     size_t refs;
@@ -59,6 +59,6 @@ void upstream_watch(struct upstream *u);  /* fills watches, and the endpoints th
 void upstream_unwatch(struct upstream *u);
 /* The endpoints have changed: gives out what is free, and tells who waits for nothing. */
 void upstream_reconsider(struct upstream *u);
-/* A name was asked for everywhere in vain, so that there is no endpoint. */
-bool upstream_is_unresolved(const struct upstream *u);
+/* A name has had no answer yet: endpoints may still come of it. */
+bool upstream_awaits_names(const struct upstream *u);
 #endif

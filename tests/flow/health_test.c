@@ -392,7 +392,7 @@ static void connections_to_one_that_is_out_close_and_new_ones_are_made_when_it_i
     assert_answer(d, 200);
     assert_ended("completed");
 }
-static void a_connection_that_opens_to_one_that_went_out_meanwhile_serves_nobody(void **state) {
+static void who_waits_for_a_connection_to_one_that_goes_out_is_given_another(void **state) {
     (void)state;
     stage_many(PAIR, "balance: round_robin, connect_timeout: 1h");
     for (unsigned i = 0; i < 2; i++) answers(upstream(), OK_204);
@@ -403,15 +403,15 @@ static void a_connection_that_opens_to_one_that_went_out_meanwhile_serves_nobody
     assert_int_equal(u->port, 9001);
     world.connects[0] = world.connects[1] = AT_ONCE;
     take_out_first();
-    accepts(u);
+    assert_true(u->closed);
+    assert_int_equal(u->ngot, 0);
     struct sock *v = upstream();
     assert_int_equal(v->port, 9002);
     upstream_got(v, "GET / HTTP/1.1\r\n");
     upstream_sends(v, ANSWER_OK);
     assert_answer(c, 200);
     assert_ended("completed");
-    assert_true(u->closed);
-    assert_int_equal(u->ngot, 0);
+    assert_int_equal(count(METRIC_UPSTREAM_CONNECT_FAILURES), 0);
 }
 
 /* ---- limits ----------------------------------------------------------------------------------------------------------------------------- */
@@ -496,6 +496,33 @@ static void a_stream_that_hangs_at_one_that_is_out_keeps_nobody_from_the_others(
     h2_free(v);
     while (upstream_or_none()) { }
 }
+/* Over HTTP/2 one connection at a time is opened for all who wait. */
+static void a_connection_that_never_opens_to_one_that_is_out_keeps_nobody_from_the_others(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = "max_connections: 8 }\n  many: { endpoints: [ " PAIR " ], protocol: http2, balance: round_robin, "
+                                      "connect_timeout: 1h, health: { type: tcp, interval: 1s, timeout: 200ms }",
+                          .routes = "  - { match: { path: /* }, upstream: many }" });
+    step(2 * SECONDS);
+    world.connects[0] = SLOWLY;
+    struct h2 *c = h2_client();
+    int32_t waits = h2_get(c, "/waits", NULL);
+    h2_settle(c, NULL);
+    step(5 * SECONDS);
+    assert_int_equal(healthy(), 1);
+    int32_t next = h2_get(c, "/next", NULL);
+    h2_settle(c, NULL);
+    struct h2 *v = h2_kept();
+    assert_int_equal(v->s->port, 9002);
+    for (unsigned i = 0; i < 2; i++) h2_answers(v, h2_next(v), "204", NULL, NO_BODY, false);
+    h2_settle(c, v);
+    assert_h2_status(c, waits, "204");
+    assert_h2_status(c, next, "204");
+    assert_ended("completed");
+    assert_ended("completed");
+    h2_free(c);
+    h2_free(v);
+    while (upstream_or_none()) { }
+}
 
 /* ---- the end ------------------------------------------------------------------------------------------------------------------------------ */
 static void drain(void) {
@@ -551,18 +578,19 @@ static void a_check_under_way_ends_with_the_worker(void **state) {
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------------------------------ */
-static void resolves(const uint16_t *ports, size_t n) {
+static void resolves(size_t endpoint, const uint16_t *ports, size_t n) {
     struct sockaddr_storage v[4] = { 0 };
     for (size_t i = 0; i < n; i++) {
         const struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(ports[i]), .sin_addr = { htonl(INADDR_LOOPBACK) } };
         memcpy(&v[i], &in, sizeof in);
     }
     const struct resolved set = { .name = STR("app.test"), .v = v, .n = n };
-    upstream_resolved(checked(), 0, &set);
+    upstream_resolved(checked(), endpoint, &set);
     settle();
     step(0);
 }
-#define RESOLVES(...) resolves((const uint16_t[]){ __VA_ARGS__ }, sizeof((const uint16_t[]){ __VA_ARGS__ }) / sizeof(uint16_t))
+#define RESOLVES_AS(endpoint, ...) resolves(endpoint, (const uint16_t[]){ __VA_ARGS__ }, sizeof((const uint16_t[]){ __VA_ARGS__ }) / sizeof(uint16_t))
+#define RESOLVES(...) RESOLVES_AS(0, __VA_ARGS__)
 static void an_endpoint_that_is_resolved_away_is_asked_no_more(void **state) {
     (void)state;
     stage_many("app.test:9001", "");
@@ -618,6 +646,48 @@ static void who_waits_is_told_when_the_healthy_endpoint_is_resolved_away(void **
     RESOLVES(9001);
     assert_answer(waits, 503);
     assert_ended("connect_failure");
+    upstream_sends(u, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+}
+/* All at once: while the old ones go, those that are out among them, the new ones are about to come. */
+static void who_waits_goes_to_the_addresses_that_come_as_the_others_go(void **state) {
+    (void)state;
+    stage_many("app.test:9001", "max_requests: 1");
+    RESOLVES(9001, 9002, 9003);
+    for (unsigned i = 0; i < 3; i++) {
+        struct sock *u = upstream();
+        answers(u, u->port == 9001 ? OK_204 : BAD_503);
+    }
+    struct sock *c = client(), *waits = client();
+    client_sends(c, GET());
+    struct sock *u = upstream();
+    got(u);
+    client_sends(waits, GET());
+    RESOLVES(9004);
+    assert_nothing_ended();
+    answers(upstream(), OK_204);
+    upstream_sends(u, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+    u = upstream();
+    assert_int_equal(u->port, 9004);
+    upstream_sends(u, ANSWER_OK);
+    assert_answer(waits, 200);
+    assert_ended("completed");
+}
+static void a_name_that_is_not_resolved_yet_is_waited_for_though_all_others_are_out(void **state) {
+    (void)state;
+    stage_many("127.0.0.1:9001, app.test:9002", "");
+    answers(upstream(), BAD_503);
+    struct sock *c = client();
+    client_sends(c, GET());
+    assert_nothing_ended();
+    RESOLVES_AS(1, 9002);
+    struct sock *u = upstream();
+    assert_int_equal(u->port, 9002);
+    upstream_got(u, "GET / HTTP/1.1\r\n");
+    answers(upstream(), OK_204);
     upstream_sends(u, ANSWER_OK);
     assert_answer(c, 200);
     assert_ended("completed");
@@ -775,10 +845,11 @@ int main(void) {
         SCENE(one_that_refused_a_connection_is_better_than_one_that_is_out),
         SCENE(who_waits_is_told_when_the_last_endpoint_goes_out),
         SCENE(connections_to_one_that_is_out_close_and_new_ones_are_made_when_it_is_back),
-        SCENE(a_connection_that_opens_to_one_that_went_out_meanwhile_serves_nobody),
+        SCENE(who_waits_for_a_connection_to_one_that_goes_out_is_given_another),
         SCENE(a_full_pool_is_nothing_to_a_check),
         SCENE(what_hangs_at_one_that_is_out_keeps_nobody_from_the_others),
         SCENE(a_stream_that_hangs_at_one_that_is_out_keeps_nobody_from_the_others),
+        SCENE(a_connection_that_never_opens_to_one_that_is_out_keeps_nobody_from_the_others),
         SCENE(a_check_under_way_keeps_no_drain_from_its_end),
         SCENE(a_connection_for_a_check_keeps_no_drain_from_its_end),
         SCENE(who_is_out_stays_out_while_the_gateway_drains),
@@ -786,6 +857,8 @@ int main(void) {
         SCENE(an_endpoint_that_is_resolved_away_is_asked_no_more),
         SCENE(an_address_that_comes_back_begins_anew),
         SCENE(who_waits_is_told_when_the_healthy_endpoint_is_resolved_away),
+        SCENE(who_waits_goes_to_the_addresses_that_come_as_the_others_go),
+        SCENE(a_name_that_is_not_resolved_yet_is_waited_for_though_all_others_are_out),
         SCENE(the_word_of_the_worker_that_checks_counts_here),
         SCENE(its_word_counts_for_a_name_that_is_yet_to_be_resolved_here),
         SCENE(a_reload_that_leaves_the_upstream_as_it_is_leaves_its_checks_and_what_they_found),
