@@ -29,6 +29,8 @@ static const struct conf_field http2_fields[] = {
       .max = INT32_MAX, .help = "bytes of all bodies on the way to us" },
     { .name = "max_head", .type = CONF_SIZE, .offset = offsetof(struct http2_conf, max_head), .def = "64KiB", .min = 1024, .max = 1 << 20,
       .help = "a head's fields, 32 bytes each added; past it 431" },
+    { .name = "max_interim", .type = CONF_INT, .offset = offsetof(struct http2_conf, max_interim), .def = "32", .min = 1, .max = 1000,
+      .help = "interim answers (1xx) before one final answer: more are taken for a broken upstream" },
     { .name = "resets", .type = CONF_STRUCT, .offset = offsetof(struct http2_conf, resets), .table = &budget_table,
       .help = "rapid reset: past it the client is sent away (ENHANCE_YOUR_CALM); peers that the listener trusts are not counted" },
     { .name = "ping_interval", .type = CONF_DURATION, .offset = offsetof(struct http2_conf, ping_interval), .def = "none", .none = "none",

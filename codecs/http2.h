@@ -21,6 +21,7 @@ struct http2_conf { /* `http2:` under a listener or an upstream */
     int64_t max_concurrent_streams;
     uint64_t stream_window, connection_window;
     uint64_t max_head;          /* bytes of a header list, 32 a field added (RFC 9113 6.5.2) */
+    int64_t max_interim;        /* up: 1xx before one answer, as in http1.h */
     struct http2_budget resets; /* what a client may reset unanswered */
     span ping_interval, ping_timeout;
     span settings_timeout;
@@ -85,6 +86,7 @@ struct http2_leg { /* a leg's tail */
     const struct head *head;     /* to be submitted */
     const struct head *trailers; /* to be sent at the end of what pull gives */
     struct str ws_key;    /* up: Sec-WebSocket-Key of the request, for the answer */
+    int64_t interims;     /* up: 1xx so far */
     bool head_request;    /* down: HEAD, so the answer has no body whatever its head says */
     bool tunnel;          /* asked for by :protocol */
     bool deferred;        /* nghttp2 waits for resume_data */

@@ -144,11 +144,12 @@ static void take_answer(struct http2 *h, struct leg *g, bool end) {
     const char *wrong = unfit(h);
     if (!wrong) wrong = http2_head_read(h, g->arena, false, end, &head);
     http2_gather_clear(&h->gather);
+    struct http2_leg *t = http2_leg_of(g);
+    if (!wrong && head->interim && ++t->interims > h->conf->max_interim) wrong = "too many interim answers";
     if (wrong) {
         peer_error(h, g, wrong);
         return;
     }
-    struct http2_leg *t = http2_leg_of(g);
     if (t->tunnel && head->status / 100 == 2) http2_tunnel_answer(head, t->head->protocol, t->ws_key);
     if (!head->interim) g->in = LEG_HEAD; /* T19: an interim answer is no answer yet */
     h->s->ev->on_head(g, head);

@@ -214,6 +214,28 @@ static void a_reset_of_the_client_is_answered_with_none(void **state) {
     side_close(&d);
 }
 
+/* Each is a head in its exchange's memory, and none is its end. */
+static void an_upstream_that_sends_interim_answers_alone_is_broken(void **state) {
+    struct pair p;
+    (void)state;
+    pair_open(&p);
+    pair_begin(&p);
+    struct exchange *up = asked(&p.up, "GET", "/");
+    talk(&p);
+    struct exchange *down = latest(&p.down);
+    unsigned most = (unsigned)p.up.conf.max_interim;
+    for (unsigned i = 0; i < most; i++) p.down.codec->send_head(&down->leg, answer_head(down, 103, BODY_NONE));
+    talk(&p);
+    assert_int_equal(up->interims, most);
+    assert_true(up->live);
+    p.down.codec->send_head(&down->leg, answer_head(down, 103, BODY_NONE));
+    talk(&p);
+    assert_int_equal(up->interims, most);
+    assert_int_equal(up->closes, 1);
+    assert_int_equal(up->fault.why, ENDING_UPSTREAM_ERROR);
+    assert_int_equal(down->closes, 1); /* it was told to stop */
+    pair_close(&p);
+}
 static void a_long_head_costs_its_connection_no_memory_afterwards(void **state) {
     static char big[60000];
     struct side d;
@@ -582,6 +604,7 @@ int main(void) {
         cmocka_unit_test(a_connections_window_that_is_used_up_holds_no_reset),
         cmocka_unit_test(an_answer_that_has_no_stream_any_more_costs_no_neighbour_its_body),
         cmocka_unit_test(a_reset_of_the_client_is_answered_with_none),
+        cmocka_unit_test(an_upstream_that_sends_interim_answers_alone_is_broken),
         cmocka_unit_test(a_long_head_costs_its_connection_no_memory_afterwards),
         cmocka_unit_test(slots_follow_the_peers_settings),
         cmocka_unit_test(a_client_over_its_streams_is_sent_away),
