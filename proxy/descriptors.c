@@ -27,7 +27,8 @@ int64_t descriptors_raise(void) {
 int64_t descriptors_of_clients(const struct config *c, int64_t limit, int64_t workers) {
     int64_t own = OWN_DESCRIPTORS + workers * (WORKERS_DESCRIPTORS + (int64_t)c->listeners.n), wanted = 0;
     for (size_t i = 0; i < c->upstreams.n; i++) {
-        int64_t n = config_upstream(c, i)->max_connections;
+        const struct upstream_conf *u = config_upstream(c, i);
+        int64_t n = i64_add_sat(u->max_connections, u->health ? (int64_t)u->nendpoints : 0);
         wanted = i64_add_sat(wanted, n > workers ? n : workers);
     }
     int64_t left = limit > own ? limit - own : 0, kept = wanted < left / 2 ? wanted : left / 2;

@@ -201,6 +201,13 @@ def test_idle_clients_leave_descriptors_to_upstreams():
         assert g.metric("curfew_connections_refused_total") >= 20
 
 
+def test_checks_of_health_have_descriptors():
+    """Each endpoint that is checked has one descriptor more, beside its upstream's max_connections."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+    with Upstream(answering()) as up, Gateway([up, up], upstream={"max_connections": 10, "health": {"type": "tcp"}}) as g:
+        expect_in("and 12 connections to upstreams", g.messages())
+
+
 def test_out_of_descriptors():
     """With no descriptor left, accepting rests: no processor time and hardly a line of the log; who waited is served once there are some again."""
     with Upstream(answering(b"x")) as up, Gateway(up) as g:
