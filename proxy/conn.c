@@ -37,6 +37,11 @@ void conn_set_state(struct conn *c, enum conn_state state) {
     conn_arm(c);
 }
 
+void conn_retime(struct conn *c, const struct conn_times *times) {
+    c->times = *times;
+    conn_arm(c);
+}
+
 /* What a limit that passed means. */
 static void conn_expire(struct conn *c) {
     bool down = c->session.role == CODEC_DOWN;

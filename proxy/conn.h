@@ -102,6 +102,8 @@ void conn_waited(struct conn *c); /* the time of its list of those that wait is 
 void conn_free(struct conn *c);
 /* After any entry of its codec: puts the session on the turn's lists as it wishes. */
 void conn_touch(struct conn *c);
+/* Other times, also for what it waits for already. */
+void conn_retime(struct conn *c, const struct conn_times *times);
 /* Flush, FIN, linger where input was not read, close. Legs must be closed or closing. Idempotent. */
 void conn_close(struct conn *c);
 /* The connection is lost, or to be dropped with RST (reset): legs hear of f, then it is dead. */

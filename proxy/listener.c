@@ -172,10 +172,9 @@ static void move_client(struct conn *c, struct listener *from, struct listener *
     from->nconns--;
     to->nconns++;
     c->owner_data = to;
-    c->times = to->times;
     c->session.trusted = trust_has(&to->conf->trust, &c->peer);
     snapshot_unref(from->snapshot);
-    conn_touch(c); /* its timer may be due earlier */
+    conn_retime(c, &to->times);
 }
 void listener_move_clients(struct worker *w, const struct snapshot *before) {
     LIST_EACH(&w->conns, c, struct conn, all) {

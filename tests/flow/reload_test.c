@@ -294,6 +294,17 @@ static void a_kept_connection_has_the_timeouts_of_the_new_listener(void **state)
     at(10000 * MS);
     assert_closed(c);
 }
+static void so_has_one_that_has_sent_nothing_yet(void **state) {
+    (void)state;
+    stage((struct given){ .listener = "timeouts: { idle: 60s }" });
+    struct sock *c = client();
+    step(5 * SECONDS);
+    reloads((struct given){ .listener = "timeouts: { idle: 10s }" });
+    at(9999 * MS);
+    assert_open(c);
+    at(10000 * MS);
+    assert_closed(c);
+}
 static void trust_that_was_withdrawn_holds_from_the_next_request_on(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { default: 1s }" });
@@ -519,7 +530,8 @@ int main(void) {
         SCENE(an_upstream_that_is_the_same_keeps_its_connections),
         SCENE(one_that_is_not_is_left_idle_connections_at_once_and_busy_ones_when_they_are_done),
         SCENE(its_streams_of_http2_end_in_peace_after_a_goaway), SCENE(an_endpoint_that_failed_is_not_forgotten),
-        SCENE(a_kept_connection_has_the_timeouts_of_the_new_listener), SCENE(trust_that_was_withdrawn_holds_from_the_next_request_on),
+        SCENE(a_kept_connection_has_the_timeouts_of_the_new_listener), SCENE(so_has_one_that_has_sent_nothing_yet),
+        SCENE(trust_that_was_withdrawn_holds_from_the_next_request_on),
         SCENE(a_listener_counts_the_clients_that_it_took_over), SCENE(streams_of_http2_go_on_and_new_ones_come_on_the_same_connection),
         SCENE(the_clients_of_a_listener_that_is_gone_finish_as_in_a_drain), SCENE(its_connections_of_http2_get_a_goaway_and_their_streams_end),
         SCENE(counters_of_a_route_go_on_by_its_name), SCENE(a_route_that_is_watched_from_now_on_has_room_to_count),
