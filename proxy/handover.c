@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Preparing what workers are given: see handover.h.
+#define _GNU_SOURCE /* F_DUPFD_CLOEXEC */
 #include "proxy/handover.h"
 #include "proxy/certificates.h"
 #include "proxy/listener.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -31,12 +34,19 @@ static bool open_listener(const struct config *c, size_t i, struct handover **v,
     for (size_t w = 0; w < n; w++) {
         const char *say = "";
         bool dup_first = l->address.kind == ADDRESS_UNIX && w > 0;
-        v[w]->fds[i] = dup_first ? dup(v[0]->fds[i]) : listener_open(l, &say);
+        v[w]->fds[i] = dup_first ? fcntl(v[0]->fds[i], F_DUPFD_CLOEXEC, 0) : listener_open(l, &say);
         if (v[w]->fds[i] >= 0) continue;
+        if (dup_first) say = strerror(errno);
         log_error("listener", "%.*s: cannot listen on %.*s: %s", STR_ARG(c->listeners.names[i].name), STR_ARG(l->address.text), say);
         return false;
     }
     return true;
+}
+/* What was opened serves nobody after all. The descriptors go with their handovers. */
+static void remove_files(const struct config *c, const struct handover *first) {
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        if (first->fds[i] >= 0) listener_remove_file(config_listener(c, i));
+    }
 }
 static bool open_listeners(const struct config *c, struct handover **v, size_t n) {
     for (size_t i = 0; i < c->listeners.n; i++) {
@@ -63,6 +73,7 @@ bool handover_prepare(const struct config *before, struct config *now, const str
         out[w]->max_clients = (size_t)config_share(clients, (int64_t)n, (unsigned)w);
     }
     if (certificates_build(now) && open_listeners(now, out, n) && open_logs(before, now, out, n)) return true;
+    remove_files(now, out[0]);
     for (size_t w = 0; w < n; w++) {
         handover_free(out[w]);
         out[w] = NULL;

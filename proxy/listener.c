@@ -46,6 +46,10 @@ int listener_open(const struct listener_conf *conf, const char **say) {
     }
     return fd;
 }
+void listener_remove_file(const struct listener_conf *conf) {
+    const struct sockaddr_un *un = (const void *)&conf->address.sa;
+    if (conf->address.kind == ADDRESS_UNIX) unlink(un->sun_path);
+}
 
 static void on_client_open(struct conn *c) {
     if (c->tls) metric_inc(&c->w->metrics, METRIC_TLS_HANDSHAKES);

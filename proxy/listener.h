@@ -24,6 +24,8 @@ struct listener {
 };
 /* Binds and listens. Before the workers' threads start, so that a fault is the program's and not a thread's. -1: *say tells why (static or errno's). */
 int listener_open(const struct listener_conf *conf, const char **say);
+/* Of a unix listener: the file. */
+void listener_remove_file(const struct listener_conf *conf);
 /* Of the worker's snapshot, which is to own it. Takes fd, and accepts from the next turn on. fd -1: accepts nothing by itself, clients come through listener_take (flow tests). */
 struct listener *listener_new(struct worker *w, const struct listener_conf *conf, struct str name, int fd, const struct codec_events *ev);
 /* A client's connection that was accepted: fd is taken, and closed where there is no room for it. */

@@ -3,16 +3,11 @@
 #include "proxy/reload.h"
 #include "proxy/admin.h"
 #include "proxy/handover.h"
+#include "proxy/listener.h"
 #include <stdlib.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-static void remove_socket(const struct listener_conf *l) {
-    const struct sockaddr_un *un = (const void *)&l->address.sa;
-    if (l->address.kind == ADDRESS_UNIX) unlink(un->sun_path);
-}
 void reload_remove_sockets(const struct config *c) {
-    for (size_t i = 0; i < c->listeners.n; i++) remove_socket(config_listener(c, i));
+    for (size_t i = 0; i < c->listeners.n; i++) listener_remove_file(config_listener(c, i));
 }
 static struct handover **prepare(const struct reload *r, const struct config *before, struct config *now) {
     struct handover **v = mem_zalloc(r->n * sizeof *v);
@@ -69,7 +64,7 @@ static void warn_of_fixed(const struct reload *r, const struct config *now) {
 }
 static void remove_closed(const struct config *before, const struct config_change *d) {
     for (size_t i = 0; i < before->listeners.n; i++) {
-        if (!d->listener_stays[i]) remove_socket(config_listener(before, i));
+        if (!d->listener_stays[i]) listener_remove_file(config_listener(before, i));
     }
 }
 /* To all at once: what one of them tells the others of the new one's upstreams (their health) comes after it. */

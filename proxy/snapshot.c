@@ -141,6 +141,10 @@ static void take_listeners(struct snapshot *s, struct snapshot *old, struct hand
 /* ---- taking it ------------------------------------------------------------------------------------------------------------------------ */
 static void take_log(struct worker *w, struct handover *h) {
     if (!h->log) return;
+    if (w->log) {
+        access_log_flush(w->log);
+        w->dropped_before += access_log_dropped(w->log);
+    }
     access_log_free(w->log);
     w->log = h->log;
     h->log = NULL;

@@ -239,6 +239,35 @@ def test_a_file_that_is_wrong_changes_nothing():
         expect(g.metric('curfew_config_reloads_total{result="refused"}'), 5.0)
 
 
+def test_a_refused_reload_leaves_no_socket_file():
+    """A new unix listener beside an address that is taken: with the refusal its socket goes, and its file; that of a listener in use stays."""
+    with Upstream(answering(b"x")) as up, socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        with Gateway(up, workers=2) as g:
+            old, new = (os.path.join(g.folder, name) for name in ("old", "new"))
+            listeners = {**g.keys["listeners"], "old": {"address": f"unix:{old}"}}
+            g.reload(listeners=listeners)
+            g.reload(result="refused", listeners={**listeners, "new": {"address": f"unix:{new}"},
+                                                  "taken": {"address": f"{HOST}:{taken.getsockname()[1]}"}})
+            expect((os.path.exists(old), os.path.exists(new)), (True, False), "files of sockets")
+
+
+def test_the_count_of_lost_lines_goes_on_with_another_log():
+    """Lines that one log lost are counted still when there is another: a counter does not fall."""
+    with Upstream(answering(b"x")) as up, Gateway(up) as g:
+        other = {**g.keys["log"], "access": "/dev/full"}
+        g.reload(log=other)
+        for _ in range(3):
+            expect(g.ask(get("/")).status, 200)
+        eventually(lambda: g.metric("curfew_access_log_dropped_total") == 3.0, what="the lost lines")
+        g.reload()
+        expect(g.ask(get("/")).status, 200)
+        g.log(1)
+        time.sleep(0.3)
+        expect(g.metric("curfew_access_log_dropped_total"), 3.0)
+
+
 def test_what_needs_a_restart_is_said_and_the_rest_counts():
     """`workers` and the admin address stay, and a warning names each; log.level, log.access and the routes of the same file count."""
     with Upstream(answering(b"x")) as up, Gateway(up) as g:
