@@ -141,18 +141,6 @@ bool base64_decode(struct arena *a, struct str s, bool url, struct str *out) {
 
 /* ---- JSON ---------------------------------------------------------------------------------------------------------------------------- */
 
-/* RFC 3629 4: the length of the well-formed sequence that begins at p, or 0. */
-static size_t utf8_length(const unsigned char *p, size_t n) {
-    if (p[0] < 0x80) return 1;
-    size_t len = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
-    if (len == 0 || len > n) return 0;
-    unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80, high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < low || p[1] > high) return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    return len;
-}
-
 /* RFC 8259 7: what a string must escape. */
 struct str json_quote(struct arena *a, struct str s) {
     static const char hex[] = "0123456789abcdef";
@@ -161,7 +149,7 @@ struct str json_quote(struct arena *a, struct str s) {
     to[n++] = '"';
     for (size_t i = 0; i < s.n; i += len) {
         unsigned char c = (unsigned char)s.p[i];
-        len = utf8_length((const unsigned char *)s.p + i, s.n - i);
+        len = str_utf8(str_from(s, i));
         if (len == 0) {
             memcpy(to + n, "\xef\xbf\xbd", 3);
             n += 3, len = 1;

@@ -5,11 +5,13 @@
 
 void json_text(FILE *to, struct str s) {
     fputc('"', to);
-    for (size_t i = 0; i < s.n; i++) {
+    for (size_t i = 0, n; i < s.n; i += n ? n : 1) {
         unsigned char b = (unsigned char)s.p[i];
-        if (b == '"' || b == '\\') fprintf(to, "\\%c", b);
+        n = str_utf8(str_from(s, i));
+        if (n == 0) fputs("\xef\xbf\xbd", to);
+        else if (b == '"' || b == '\\') fprintf(to, "\\%c", b);
         else if (b < ' ') fprintf(to, "\\u%04x", b);
-        else fputc(b, to);
+        else fwrite(s.p + i, 1, n, to);
     }
     fputc('"', to);
 }

@@ -6,7 +6,7 @@
 #include "core/str.h"
 #include <stdio.h>
 
-void json_text(FILE *to, struct str s); /* a string, quotes and all */
+void json_text(FILE *to, struct str s); /* a string, quotes and all; what is not UTF-8 becomes U+FFFD */
 
 struct json { FILE *to; bool more; }; /* more: a comma goes before what follows */
 /* A member of an object; name NULL: an element of a list, or the whole. */

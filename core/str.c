@@ -62,6 +62,18 @@ uint32_t name_hash(struct str name) {
     return (uint32_t)(folded ^ folded >> 32);
 }
 
+size_t str_utf8(struct str s) {
+    const unsigned char *p = (const unsigned char *)s.p;
+    if (p[0] < 0x80) return 1;
+    size_t len = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
+    if (len == 0 || len > s.n) return 0;
+    unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80, high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+    if (p[1] < low || p[1] > high) return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    return len;
+}
+
 /* Levenshtein, one row: row[j] is the distance of a's first i bytes to b's first j. */
 unsigned str_distance(struct str a, struct str b) {
     enum { WORD = 64 };

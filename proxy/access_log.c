@@ -119,19 +119,6 @@ static char *put_time(char *at, int64_t wall_ns) {
  * terminals. */
 static bool is_plain(unsigned char c) { return c >= 0x20 && c != '"' && c != '\\' && c < 0x7f; }
 
-/* How many bytes the UTF-8 sequence at p has, 0 where it is none. RFC 3629 4: no overlong form, no surrogate, nothing above U+10FFFF. */
-static size_t utf8_length(const unsigned char *p, size_t n) {
-    unsigned char lead = p[0];
-    size_t len = lead >= 0xc2 && lead <= 0xdf ? 2 : lead >= 0xe0 && lead <= 0xef ? 3 : lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
-    if (len == 0 || n < len) return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    }
-    if ((lead == 0xe0 && p[1] < 0xa0) || (lead == 0xed && p[1] > 0x9f)) return 0;
-    if ((lead == 0xf0 && p[1] < 0x90) || (lead == 0xf4 && p[1] > 0x8f)) return 0;
-    return len;
-}
-
 #define UNIT_MAX 6u /* bytes that one character can become: \u001f */
 
 static size_t escape_as_hex(char *to, unsigned char c) {
@@ -154,7 +141,7 @@ static size_t escape_ascii(char *to, unsigned char c) {
 static size_t escape_one(char *to, const unsigned char *p, size_t n, size_t *used) {
     *used = 1;
     if (p[0] < 0x80) return escape_ascii(to, p[0]);
-    size_t len = utf8_length(p, n);
+    size_t len = str_utf8((struct str){ (const char *)p, n });
     if (len == 0) return (size_t)(PUT(to, "\\ufffd") - to);
     *used = len;
     if (len == 2 && p[0] == 0xc2 && p[1] < 0xa0) return escape_as_hex(to, p[1]);

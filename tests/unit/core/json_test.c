@@ -28,6 +28,24 @@ static void a_text_is_escaped_as_json_asks(void **state) {
     assert_wrote(&j, "\"\"");
 }
 
+/* RFC 8259 8.1: a reader may refuse the whole text for one byte that a peer chose, in a path of HTTP/2 for one. */
+static void what_is_not_utf8_is_replaced(void **state) {
+    (void)state;
+    static const struct { const char *text, *wrote; } cases[] = {
+        { "/\xff/", "\"/\xef\xbf\xbd/\"" },
+        { "\xc3", "\"\xef\xbf\xbd\"" },                                         /* cut short */
+        { "\xe2\x82", "\"\xef\xbf\xbd\xef\xbf\xbd\"" },
+        { "\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\"" },                         /* overlong */
+        { "\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },         /* a surrogate */
+        { "\xe2\x82\xac\xf0\x9f\x98\x80", "\"\xe2\x82\xac\xf0\x9f\x98\x80\"" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct json j = begun();
+        json_text(j.to, str_of(cases[i].text));
+        assert_wrote(&j, cases[i].wrote);
+    }
+}
+
 static void commas_stand_between_members_at_every_depth(void **state) {
     (void)state;
     struct json j = begun();
@@ -57,6 +75,7 @@ static int forget(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_is_escaped_as_json_asks),
+        cmocka_unit_test(what_is_not_utf8_is_replaced),
         cmocka_unit_test(commas_stand_between_members_at_every_depth),
     };
     return cmocka_run_group_tests(tests, NULL, forget);
