@@ -237,7 +237,7 @@ static struct http1_verdict apply_connection(struct http1_message *m, const stru
     }
     m->reusable = !close && (m->head.version == 11 || alive);
     m->head.keep_alive = m->reusable;
-    m->head.keep_asked = alive;
+    m->head.keep_asked = alive && !close;
     return good;
 }
 

@@ -238,16 +238,19 @@ static void what_belongs_to_the_connection_goes_no_further(void **state) {
 
 static void the_version_and_connection_decide_whether_it_is_kept(void **state) {
     (void)state;
-    static const struct { const char *in; bool kept; } rows[] = {
-        { "GET / HTTP/1.1\r\nHost: a\r\n\r\n", true },
-        { "GET / HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n", false },
-        { "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, close\r\n\r\n", false },
-        { "GET / HTTP/1.0\r\n\r\n", false },
-        { "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true },
+    static const struct { const char *in; bool kept, asked; } rows[] = {
+        { "GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, false },
+        { "GET / HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n", false, false },
+        { "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, close\r\n\r\n", false, false },
+        { "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", true, true },
+        { "GET / HTTP/1.0\r\n\r\n", false, false },
+        { "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true, true },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct parsed p;
-        assert_int_equal(request(&p, rows[i].in)->keep_alive, rows[i].kept);
+        const struct head *h = request(&p, rows[i].in);
+        assert_int_equal(h->keep_alive, rows[i].kept);
+        assert_int_equal(h->keep_asked, rows[i].asked); /* who asks for both asks for its end */
         arena_clear(&p.arena);
     }
 }
