@@ -209,7 +209,7 @@ static void client_left(struct exchange *x, const struct fault *f) {
     }
     x->fault = *f;
     x->fault.why = why;
-    if (why == ENDING_CLIENT_ERROR && x->answered == ANSWERED_NOT) x->status = f->status; /* the codec said it */
+    if (why == ENDING_CLIENT_ERROR && x->leg.out == LEG_NOTHING) x->status = f->status; /* the codec said it, in place of an answer of ours */
     context_end(&x->context, why, f->wire);
 }
 
