@@ -26,15 +26,14 @@ static void on_head(struct leg *g, const struct head *h) {
     k->request = h;
     k->service->on_request(k);
 }
+/* In place of the handler, which does not know the call, or has not answered it and hears no more of it. */
 static void on_unfit(struct leg *g, const struct head *h, const struct fault *f) {
     static const struct service nobody;
     struct service_call *k = call_of(g);
-    if (!h) { /* the handler may be about to answer */
-        leg_cancel(g, f->why, 0, CANCEL_BAND);
-        return;
-    }
-    k->request = h;
-    k->service = &nobody; /* the handler does not know the call */
+    if (h) k->request = h;
+    else if (k->service->on_gone) k->service->on_gone(k, f);
+    wheel_disarm(&k->w->wheel, &k->timer);
+    k->service = &nobody;
     service_answer(k, f->status, STR("text/plain"), arena_printf(&k->arena, "%s\n", f->say));
     leg_cancel(g, ENDING_COMPLETED, 0, CANCEL_DRAIN);
 }

@@ -59,6 +59,17 @@ def test_ids_that_are_none():
         expect(g.ask(get("/x")).status, 204)
 
 
+def test_a_broken_body_is_answered():
+    """A body that is malformed while its call still waits for the workers is a 400, and the list asked for goes nowhere."""
+    with Upstream(serve(silent)) as up, Gateway(up, workers=4) as g:
+        for _ in range(20):
+            wire = g.connect("admin")
+            wire.send(get("/contexts", "Transfer-Encoding: chunked", body=b"zzz\r\n"))
+            expect(wire.answer().status, 400)
+            wire.close()
+        expect(listed(g)["live"], 0)
+
+
 def test_who_asks_may_leave():
     """A hundred who ask for the list and close at once leave nothing behind."""
     with Upstream(serve(silent)) as up, Gateway(up, workers=4) as g:
