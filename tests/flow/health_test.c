@@ -579,7 +579,7 @@ static void a_check_under_way_ends_with_the_worker(void **state) {
 
 /* ---- names ------------------------------------------------------------------------------------------------------------------------------ */
 static void resolves(size_t endpoint, const uint16_t *ports, size_t n) {
-    struct sockaddr_storage v[4] = { 0 };
+    struct sockaddr_storage v[RESOLVED_MAX] = { 0 };
     for (size_t i = 0; i < n; i++) {
         const struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(ports[i]), .sin_addr = { htonl(INADDR_LOOPBACK) } };
         memcpy(&v[i], &in, sizeof in);
@@ -691,6 +691,37 @@ static void a_name_that_is_not_resolved_yet_is_waited_for_though_all_others_are_
     upstream_sends(u, ANSWER_OK);
     assert_answer(c, 200);
     assert_ended("completed");
+}
+/* To none, to twenty and to others, while checks and requests are under way: leave() asserts that nothing is left of any of it. */
+static void a_name_may_change_at_every_moment_of_its_checks(void **state) {
+    (void)state;
+    stage_many("app.test:9001", "max_connections: 4, connect_timeout: 300ms");
+    uint32_t chance = 1;
+    for (unsigned round = 0; round < 300; round++) {
+        uint16_t ports[20];
+        size_t n = 0;
+        for (uint16_t i = 0; i < 20; i++) {
+            chance = chance * 1664525 + 1013904223;
+            if (round % 7 && chance >> 31) ports[n++] = (uint16_t)(9001 + i);
+        }
+        for (unsigned i = 0; i < 8; i++) world.connects[i] = (chance >> i & 3) == 3 ? (chance >> (i + 8) & 1 ? SLOWLY : REFUSED) : AT_ONCE;
+        resolves(0, ports, n);
+        struct sock *c = client();
+        client_sends(c, GET());
+        step((int64_t)(chance >> 24) * MS / 4);
+        for (struct sock *s; (s = upstream_or_none());) {
+            chance = chance * 1664525 + 1013904223;
+            if (s->opened && !s->closed && chance >> 30) upstream_sends(s, chance >> 29 & 1 ? OK_204 : chance >> 28 & 1 ? BAD_503 : "HTTP/1.1 2");
+        }
+        if (chance >> 27 & 1) client_resets(c);
+        assert_true(healthy() <= n);
+    }
+    resolves(0, NULL, 0);
+    step(20 * SECONDS); /* the requests' own deadline */
+    assert_int_equal(healthy(), 0);
+    assert_int_equal(ended(ENDING_DEADLINE) + ended(ENDING_COMPLETED) + ended(ENDING_CLIENT_RESET) + ended(ENDING_CONNECT_FAILURE) +
+                     ended(ENDING_CONNECT_TIMEOUT) + ended(ENDING_UPSTREAM_CLOSED), 300);
+    while (next_line()) { }
 }
 
 /* ---- another worker's word ---------------------------------------------------------------------------------------------------------------- */
@@ -859,6 +890,7 @@ int main(void) {
         SCENE(who_waits_is_told_when_the_healthy_endpoint_is_resolved_away),
         SCENE(who_waits_goes_to_the_addresses_that_come_as_the_others_go),
         SCENE(a_name_that_is_not_resolved_yet_is_waited_for_though_all_others_are_out),
+        SCENE(a_name_may_change_at_every_moment_of_its_checks),
         SCENE(the_word_of_the_worker_that_checks_counts_here),
         SCENE(its_word_counts_for_a_name_that_is_yet_to_be_resolved_here),
         SCENE(a_reload_that_leaves_the_upstream_as_it_is_leaves_its_checks_and_what_they_found),
