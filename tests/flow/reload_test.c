@@ -517,6 +517,15 @@ static void thresholds_of_the_load_are_the_new_ones(void **state) {
     answered(a, u);
     answered(b, v);
 }
+static void a_worker_whose_beat_is_turned_off_is_not_counted_as_beating(void **state) {
+    (void)state;
+    stage((struct given){ .beat = "100us" }); /* the stage's worker is a busy one */
+    assert_int_equal(count(METRIC_BEATING), 1);
+    reloads((struct given){ .beat = "0s" });
+    assert_int_equal(count(METRIC_BEATING), 0);
+    reloads((struct given){ .beat = "1ms" });
+    assert_int_equal(count(METRIC_BEATING), 1);
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -538,7 +547,7 @@ int main(void) {
         SCENE(what_is_known_of_a_routes_latency_stays_while_its_policy_does), SCENE(two_in_one_turn_are_as_good_as_one),
         SCENE(fifty_of_them_leave_nothing_behind), SCENE(one_that_comes_while_it_drains_changes_nothing),
         SCENE(a_drain_after_it_takes_the_new_time), SCENE(a_worker_that_ends_gives_back_what_it_did_not_read),
-        SCENE(thresholds_of_the_load_are_the_new_ones),
+        SCENE(thresholds_of_the_load_are_the_new_ones), SCENE(a_worker_whose_beat_is_turned_off_is_not_counted_as_beating),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
