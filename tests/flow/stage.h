@@ -71,7 +71,7 @@ static struct world {
     int64_t now;                /* ns since the scenario began */
     struct worker w;
     bool open;                  /* the worker lives */
-    const struct config *config; /* that which it has, or is about to */
+    struct config *config; /* a reference, as the main thread has one: that which it has, or is about to; or would have, had it not been draining */
     struct sock **v;
     size_t n, cap, shown;       /* shown: upstream connections that the test has met */
     enum connects connects[8];  /* by endpoint: port 9001 is the first */
@@ -335,10 +335,10 @@ static inline struct config *config_of(struct given g) {
 static inline struct handover *handover_of(struct config *c) { /* takes c */
     struct worker *w = &world.w;
     struct handover *h = handover_new(c, config_change_find(world.config, c), w->metrics.routes);
+    config_unref(world.config);
     world.config = c;
     route_counters_unref(w->metrics.routes);
     w->metrics.routes = route_counters_ref(h->routes);
-    config_unref(c);
     return h;
 }
 /* SIGHUP: the worker finds another configuration in its mailbox, between two turns. */
@@ -627,6 +627,7 @@ static inline void unstage(void) {
         sock_free(world.v[i]);
     }
     free(world.v);
+    config_unref(world.config);
     close(world.log);
     world.open = false;
 }
