@@ -4,6 +4,6 @@
 #define CURFEW_PROXY_CERTIFICATES_H
 #include "proxy/config.h"
 
-/* Builds what every `tls:` of the snapshot needs, into its `built`. False: faults, which were reported on stderr with their places. */
+/* Builds what every `tls:` of the configuration needs, into its `built`. False: faults, which were reported on stderr with their places. */
 bool certificates_build(struct config *config);
 #endif

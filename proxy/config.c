@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The snapshot: loads all tables, joins by name what refers to each other, and reports every fault in one run. Nothing here opens a socket or a
+// The configuration: loads all tables, joins by name what refers to each other, and reports every fault in one run. Nothing here opens a socket or a
 // certificate: a file can be checked on another machine than the one it is for.
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "proxy/config_tables.h"
@@ -252,7 +252,7 @@ static void free_built(struct config *c) {
 }
 
 void config_unref(struct config *c) {
-    /* acquire: what other threads did with the snapshot is done before it goes */
+    /* acquire: what other threads did with the configuration is done before it goes */
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1) return;
     free_built(c);
     conf_free(&c->conf);

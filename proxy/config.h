@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole configuration, as an immutable snapshot: loaded once, checked whole, shared by reference count, swapped whole. Each part's keys stand
+// The whole configuration, immutable: loaded once, checked whole, shared by reference count, swapped whole. Each part's keys stand
 // in the table of the module that owns them; here are the top level, the listeners, the upstreams and what joins them by name.
 #ifndef CURFEW_PROXY_CONFIG_H
 #define CURFEW_PROXY_CONFIG_H
@@ -96,7 +96,7 @@ struct admin_conf { struct address address; };
 enum access_kind { ACCESS_DISABLED, ACCESS_STDOUT, ACCESS_FILE };
 struct log_conf { uint8_t access; struct str access_file; uint8_t level; };
 
-/* ---- the snapshot ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the whole --------------------------------------------------------------------------------------------------------------------- */
 struct config {
     struct conf conf;               /* owns the memory of all that follows */
     atomic_uint refs;

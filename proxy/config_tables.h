@@ -10,7 +10,7 @@ struct config_raw { /* config_table's struct */
     struct conf_map listeners, upstreams;
     struct conf_map dialects;         /* of struct dialect */
     const struct conf_node *policies; /* read by policies_load, since `extends` works on the YAML itself */
-    const struct policies *resolved;  /* what became of them: the snapshot's */
+    const struct policies *resolved;  /* what became of them: the configuration's */
     struct conf_array routes;
     struct admin_conf *admin;
     struct log_conf log;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gateway: workers over one snapshot at a time, from binding to the last drained connection.
+// The gateway: workers over one configuration at a time, from binding to the last drained connection.
 #ifndef CURFEW_PROXY_GATEWAY_H
 #define CURFEW_PROXY_GATEWAY_H
 #include "proxy/config.h"

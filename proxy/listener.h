@@ -22,7 +22,7 @@ struct listener {
     size_t nconns;
     struct conn_times times;
 };
-/* Binds and listens. Before the workers' threads start, so that a fault is the program's and not a thread's. -1: *say tells why (static or errno's). */
+/* Binds and listens. The main thread's, before any worker hears of it, so that a fault leaves all as it is. -1: *say tells why (static or errno's). */
 int listener_open(const struct listener_conf *conf, const char **say);
 /* Of a unix listener: the file. */
 void listener_remove_file(const struct listener_conf *conf);

@@ -14,7 +14,7 @@ struct tls_alpn { const char *v[CODECS_MAX]; size_t n; }; /* in order of prefere
 /* The names of all codecs of that role, multiplexed ones first (h2 before http/1.1); or of `only` alone, where it is not NULL. */
 struct tls_alpn tls_alpn_of_codecs(enum codec_role role, const struct codec *only);
 
-struct tls_server; /* shared, refcounted: by the snapshot and by each connection */
+struct tls_server; /* shared, refcounted: by the configuration and by each connection */
 struct tls_client;
 /* Reads certificates, keys and CAs. NULL after errors, which are reported at the places of the values; warnings too (expired). Relative names are
  * taken from `folder` (empty: the working directory). The certificate is chosen by SNI: exact names before wildcards, the first certificate

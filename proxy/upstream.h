@@ -16,7 +16,7 @@ struct endpoint;
 struct resolved;
 struct tls_client;
 struct verdict { /* what the checks say of an endpoint. By its address, since each worker resolves names for itself */
-    const struct address *conf; /* of the snapshot: which of the configured endpoints it came from */
+    const struct address *conf; /* of upstream_conf_of: which of the configured endpoints it came from */
     struct sockaddr_storage sa;
     bool out;                   /* it is not to be asked */
 };
