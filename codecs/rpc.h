@@ -27,8 +27,9 @@ struct rpc_follow { /* how far the body of an answer has come, as the client get
     const struct rpc *rpc;     /* NULL: there are no messages to tell apart */
     bool aligned;              /* a message ended here and none is begun, so that an ending may be written in band */
     bool fixed;                /* the head told the length: no byte can be added */
+    uint64_t left;             /* of that length */
     bool framed, text;         /* its type is one of messages; in base64 */
-    bool keeps, over;          /* an error: its body is kept; the last message, which says how it ended, has begun */
+    bool keeps, over;          /* an error in JSON: its body is kept; the last message, which says how it ended, has begun */
     struct frames frames;
     struct base64_pieces base64;
     struct arena *arena;       /* borrowed from the exchange */
@@ -45,7 +46,7 @@ struct rpc {
     /* The whole answer, before any head went out: head into h (initialised here), body into *body (arena or static; may be empty). */
     void (*answer)(struct arena *a, const struct rpc_answer *what, const struct head *request, struct head *h, struct str *body);
     /* After the head went out; f: how far its body has come. True: h holds trailers and *body last bytes to write before them, both empty where
-     * the body has said how it ended, and lacks only the wire's own end. False: cut. */
+     * the body has all that its head or its last message promised, and lacks only the wire's own end. False: cut. */
     bool (*answer_late)(struct arena *a, const struct rpc_answer *what, const struct rpc_follow *f, struct head *h, struct str *body);
     void (*outcome)(const struct head *answer, const struct head *trailers, struct rpc_outcome *o); /* trailers may be NULL */
     /* Takes bytes of an answer's body: keeps `aligned`, and what tells the status. NULL: bodies have no messages. */
@@ -57,7 +58,7 @@ struct rpc {
     int16_t (*early)(const struct head *answer);
     const char *attempts_field; /* in which a request tells how many attempts were made before; NULL: it has none */
 };
-/* Begins with the head of the answer as the client gets it; a body whose length the head tells, or that is encoded as a whole, is not followed. */
+/* Begins with the head of the answer as the client gets it. Of a body that is encoded as a whole only the length is followed. */
 void rpc_follow_begin(struct rpc_follow *f, const struct rpc *rpc, struct arena *a, const struct head *answer);
 void rpc_follow_bytes(struct rpc_follow *f, const uint8_t *p, size_t n);
 #define RPC_REGISTER(r) static const struct rpc *const rpc_register_##r __attribute__((used, section("curfew_rpcs"))) = &(r)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connect: unary calls that are plain HTTP requests with a word for their errors, and streams of messages whose last says how they ended. An
 // ending of a unary call is a JSON error under the HTTP status of its code; of a stream always HTTP 200 and an EndStream message, where a message
-// ended; in the middle of one, and in the body of a unary answer, nothing can be said but that the answer is cut.
+// ended; in the middle of one, and of the message of a unary answer, nothing can be said but that the answer is cut.
 #include "codecs/rpc_inside.h"
 
 /* ---- recognising ------------------------------------------------------------------------------------------------------------------------- */
@@ -82,10 +82,18 @@ static void connect_answer(struct arena *a, const struct rpc_answer *what, const
     if (span_is_positive(what->retry_after)) head_add(h, STR("retry-after"), rpc_seconds_up(a, what->retry_after));
 }
 
+/* The head has said that a unary call failed: what its error lacks may still come, the whole of it or the wire's end (servers write them in turn). */
+static bool error_late(struct arena *a, const struct rpc_answer *what, const struct rpc_follow *f, struct str *body) {
+    if (f->nkept) return f->nkept < FOLLOW_KEEP && json_is_object((struct str){ f->kept, f->nkept });
+    *body = error_of(a, what);
+    return true;
+}
+
 static bool connect_answer_late(struct arena *a, const struct rpc_answer *what, const struct rpc_follow *f, struct head *h, struct str *body) {
     *body = (struct str){ 0 };
     head_init(h, a, false);
-    if (rpc_follow_is_over(f)) return true;
+    if (rpc_follow_has_all(f, what->why) || rpc_follow_is_over(f)) return true;
+    if (f->keeps && !f->fixed) return error_late(a, what, f, body);
     if (!f->aligned) return false;
     *body = connect_end_stream(a, error_of(a, what), (struct str){ 0 });
     return true;
@@ -98,7 +106,7 @@ static bool is_stream_answer(const struct head *answer) {
     return rpc_content_is(answer, STR("application/connect+"), &codec);
 }
 
-/* A unary answer has one message and no boundary: nothing may be written into it. Its error is kept, to read the code. */
+/* A unary answer has one message and no boundary: nothing may be written into it. Its error is kept, to read the code and see its end. */
 static void connect_follow(struct rpc_follow *f, const uint8_t *p, size_t n) {
     if (f->framed) rpc_follow_until(f, p, n, FRAME_END_STREAM);
     else if (f->keeps) rpc_follow_keep(f, p, n);

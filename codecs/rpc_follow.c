@@ -4,23 +4,25 @@
 #include "codecs/rpc_inside.h"
 
 void rpc_follow_begin(struct rpc_follow *f, const struct rpc *rpc, struct arena *a, const struct head *answer) {
-    *f = (struct rpc_follow){ .arena = a };
+    *f = (struct rpc_follow){ .arena = a, .fixed = answer->body == BODY_LENGTH, .left = answer->length };
     if (!rpc->follow || (answer->body != BODY_STREAM && answer->body != BODY_CLOSE && answer->body != BODY_LENGTH)) return;
     if (head_find_name(answer, STR("content-encoding"), NULL)) return;
     struct str rest;
     f->rpc = rpc;
     f->text = rpc_content_is(answer, STR("application/grpc-web-text"), &rest);
     f->framed = rpc_content_is(answer, STR("application/grpc"), &rest) || rpc_content_is(answer, STR("application/connect+"), &rest);
-    f->keeps = answer->status != 200;
-    f->fixed = answer->body == BODY_LENGTH;
+    f->keeps = answer->status != 200 && rpc_content_is(answer, STR("application/json"), &rest) && rest.n == 0;
     rpc_follow_bytes(f, NULL, 0);
 }
 
 void rpc_follow_bytes(struct rpc_follow *f, const uint8_t *p, size_t n) {
+    if (f->fixed) f->left -= n < f->left ? n : f->left;
     if (!f->rpc) return;
     f->rpc->follow(f, p, n);
     if (f->fixed) f->aligned = false;
 }
+
+bool rpc_follow_has_all(const struct rpc_follow *f, enum ending why) { return f->fixed && f->left == 0 && ending_rows[why].side != ENDING_SIDE_UPSTREAM; }
 
 void rpc_follow_keep(struct rpc_follow *f, const uint8_t *p, size_t n) {
     if (!f->kept) f->kept = arena_bytes(f->arena, FOLLOW_KEEP);

@@ -74,7 +74,7 @@ struct str grpc_web_trailers(struct arena *a, const struct head *h, bool text) {
 static bool web_answer_late(struct arena *a, const struct rpc_answer *what, const struct rpc_follow *f, struct head *h, struct str *body) {
     *body = (struct str){ 0 };
     head_init(h, a, false);
-    if (rpc_follow_is_over(f)) return true;
+    if (rpc_follow_has_all(f, what->why) || rpc_follow_is_over(f)) return true;
     if (!f->aligned) return false;
     struct head trailers;
     head_init(&trailers, a, false);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plain HTTP as an RPC protocol: the last that is asked, and it takes all. An ending is a small JSON problem (RFC 9457) that carries its name,
-// so that a client can tell our 504 from an upstream's. After the head nothing can be said but that the answer is cut.
+// so that a client can tell our 504 from an upstream's. After the head nothing can be said but that the answer is cut, where it is.
 #include "codecs/rpc.h"
 #include "codecs/rpc_inside.h"
 
@@ -55,8 +55,9 @@ static void http_answer(struct arena *a, const struct rpc_answer *what, const st
 }
 
 static bool http_answer_late(struct arena *a, const struct rpc_answer *what, const struct rpc_follow *f, struct head *h, struct str *body) {
-    (void)a, (void)what, (void)f, (void)h, (void)body;
-    return false; /* semantics 4: truncated, so that it is seen */
+    *body = (struct str){ 0 };
+    head_init(h, a, false);
+    return rpc_follow_has_all(f, what->why); /* else, semantics 4: truncated, so that it is seen */
 }
 
 static void http_outcome(const struct head *answer, const struct head *trailers, struct rpc_outcome *o) {

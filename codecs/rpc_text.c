@@ -180,26 +180,33 @@ static size_t json_string_end(struct str s, size_t i) {
     return i < s.n ? i + 1 : s.n;
 }
 
-/* Behind the value that begins at i, whatever it is: brackets are counted, strings skipped. */
-static size_t json_value_end(struct str s, size_t i) {
-    size_t depth = 0;
+/* Behind the value that begins at i, whatever it is: brackets are counted, strings skipped. *open: brackets that were not closed. */
+static size_t json_value_end(struct str s, size_t i, size_t *open) {
+    *open = 0;
     while (i < s.n) {
         char c = s.p[i];
         if (c == '"') {
             i = json_string_end(s, i);
-            if (depth == 0) return i;
+            if (*open == 0) return i;
             continue;
         }
-        if (depth == 0 && (c == ',' || c == '}' || c == ']')) return i;
-        if (c == '{' || c == '[') depth++;
-        if ((c == '}' || c == ']') && --depth == 0) return i + 1;
+        if (*open == 0 && (c == ',' || c == '}' || c == ']')) return i;
+        if (c == '{' || c == '[') ++*open;
+        if ((c == '}' || c == ']') && --*open == 0) return i + 1;
         i++;
     }
     return i;
 }
 
+bool json_is_object(struct str s) {
+    size_t i = json_blank(s, 0), open;
+    if (i == s.n || s.p[i] != '{') return false;
+    i = json_value_end(s, i, &open);
+    return open == 0 && json_blank(s, i) == s.n;
+}
+
 bool json_member(struct str object, struct str name, struct str *value) {
-    size_t i = json_blank(object, 0);
+    size_t i = json_blank(object, 0), open;
     if (i == object.n || object.p[i] != '{') return false;
     do {
         i = json_blank(object, i + 1);
@@ -210,7 +217,7 @@ bool json_member(struct str object, struct str name, struct str *value) {
         i = json_blank(object, end);
         if (i >= object.n || object.p[i] != ':') return false;
         i = json_blank(object, i + 1);
-        end = json_value_end(object, i);
+        end = json_value_end(object, i, &open);
         if (str_eq(key, name)) {
             *value = str_trim((struct str){ object.p + i, end - i });
             return true;

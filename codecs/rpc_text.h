@@ -33,6 +33,8 @@ static inline bool base64_pieces_is_whole(const struct base64_pieces *b) { retur
 
 /* A JSON string with its quotes. Bytes over 0x7f pass where they are UTF-8, and are U+FFFD where not. */
 struct str json_quote(struct arena *a, struct str s);
+/* Whether s is one object, from its first bracket to the last; what is in it is not looked at closely. */
+bool json_is_object(struct str s);
 /* The raw text of a member of an object at its top level. False: it is not there, or this is no object. */
 bool json_member(struct str object, struct str name, struct str *value);
 

@@ -102,6 +102,11 @@ static struct rpc_answer answer_for(struct exchange *x, enum ending why) {
 /* The peer's word passes to a client whose protocol has none of its own for the ending (semantics 3 and 4). */
 static enum reset_word said_to_client(const struct exchange *x) { return x->rpc && strcmp(x->rpc->family, "http") != 0 ? RESET_UNSAID : x->fault.said; }
 void exchange_cut(struct exchange *x) { leg_cancel(&x->leg, x->context.ending, said_to_client(x), CANCEL_BAND); }
+static void read_outcome(struct exchange *x, const struct rpc *rpc, const struct head *trailers) {
+    if (!x->answer) return;
+    if (rpc->outcome) rpc->outcome(x->answer, trailers, &x->outcome);
+    if (rpc->said && x->outcome.grpc < 0) x->outcome.grpc = rpc->said(&x->follow, x->answer);
+}
 /* What a client that still waits is told. */
 static void answer_ending(struct exchange *x, enum ending why) {
     struct rpc_answer what = answer_for(x, why);
@@ -113,7 +118,8 @@ static void answer_ending(struct exchange *x, enum ending why) {
         x->outcome.grpc = strcmp(x->rpc->family, "http") != 0 ? (int16_t)what.grpc : (int16_t)-1;
         send_local(x, h, body);
     } else if (x->rpc->answer_late && x->rpc->answer_late(&x->arena, &what, &x->follow, h, &body)) {
-        x->outcome.grpc = body.n || h->nfields ? (int16_t)what.grpc : x->rpc->said(&x->follow, x->answer);
+        if (body.n || h->nfields) x->outcome.grpc = (int16_t)what.grpc;
+        else read_outcome(x, x->rpc, NULL);
         body_push(&x->down, (const uint8_t *)body.p, body.n, NULL);
         leg_send_trailers(&x->leg, h);
         finish_answer(x);
@@ -379,8 +385,7 @@ static bool end_bridged(struct exchange *x, const struct head *trailers) {
     return true;
 }
 void exchange_answer_end(struct exchange *x, const struct head *trailers) {
-    if (x->rpc_up->outcome && x->answer) x->rpc_up->outcome(x->answer, trailers, &x->outcome);
-    if (x->rpc_up->said && x->answer && x->outcome.grpc < 0) x->outcome.grpc = x->rpc_up->said(&x->follow, x->answer);
+    read_outcome(x, x->rpc_up, trailers);
     if (x->bridge && !x->discard && !end_bridged(x, trailers)) return;
     if (trailers && !x->discard && !x->bridge) leg_send_trailers(&x->leg, trailers);
     if (!x->discard) {

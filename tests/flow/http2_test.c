@@ -348,6 +348,38 @@ static void grpc_hears_of_a_deadline_in_its_own_words(void **state) {
     assert_ended_at("deadline", "native");
     h2_free(c), h2_free(u);
 }
+/* Servers write the end of a stream in a frame of its own: what has all its bytes lacks nothing else that a client would miss. */
+static void an_answer_that_has_all_its_bytes_is_no_cut_one_at_the_deadline(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = UP });
+    struct h2 *c = h2_client(), *u = NULL;
+    static const char connect[] = "content-type: application/proto\nconnect-protocol-version: 1\nconnect-timeout-ms: 100\n";
+    static const struct { const char *fields; size_t said; bool whole; } cases[] = {
+        { "content-length: 4\n", 4, true },
+        { "content-length: 4\n", 3, false },
+        { NULL, 4, false },
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        size_t k = i / 2;
+        int32_t a = h2_asks(c, "POST", "/s/m", i % 2 ? connect : "x-request-timeout: 100ms\n", 5, false);
+        h2_settle(c, u);
+        if (!u) u = h2_upstream();
+        h2_settle(u, c);
+        int32_t one = h2_next(u);
+        h2_answers(u, one, "200", cases[k].fields, cases[k].said, true);
+        h2_settle(u, c);
+        step(100 * MS);
+        h2_settle(u, c);
+        assert_h2_reset(u, one, CANCEL);
+        if (cases[k].whole) assert_h2_not_reset(c, a);
+        else assert_h2_reset(c, a, CANCEL);
+        assert_int_equal(h2_stream(c, a)->ended, cases[k].whole);
+        assert_int_equal(h2_stream(c, a)->received, cases[k].said);
+        assert_ended_at("deadline", "native");
+        if (i % 2 && cases[k].whole) assert_logged("grpc_status", "0");
+    }
+    h2_free(c), h2_free(u);
+}
 static void an_http1_client_that_leaves_resets_the_http2_stream(void **state) {
     (void)state;
     stage((struct given){ .upstream = UP });
@@ -467,6 +499,7 @@ int main(void) {
         SCENE(an_answer_is_cut_in_its_middle_by_the_code_of_its_ending),
         SCENE(grpc_hears_of_a_head_over_the_limit_in_its_own_words),
         SCENE(grpc_hears_of_a_deadline_in_its_own_words),
+        SCENE(an_answer_that_has_all_its_bytes_is_no_cut_one_at_the_deadline),
         SCENE(an_http1_client_that_leaves_resets_the_http2_stream),
         SCENE(a_stream_that_is_reset_closes_the_http1_upstream_and_not_the_client),
         SCENE(a_client_that_gives_one_stream_no_window_stalls_that_stream_alone),

@@ -95,6 +95,44 @@ static void after_the_head_a_stream_ends_in_band_and_a_unary_answer_is_cut(void 
     assert_false(connect()->answer_late(&arena, &late, &f, &h, &body));
 }
 
+static bool late_after(struct head *answer, const char *said, struct str *body) {
+    struct head h;
+    struct rpc_follow f;
+    *body = STR("left over");
+    rpc_follow_begin(&f, connect(), &arena, answer);
+    rpc_follow_bytes(&f, (const uint8_t *)said, strlen(said));
+    return connect()->answer_late(&arena, &late, &f, &h, body) && h.nfields == 0;
+}
+static void a_unary_error_that_has_begun_gets_what_it_lacks(void **state) {
+    struct str body;
+    (void)state;
+    struct head *failed = given_answer(503, BODY_STREAM, FIELDS("content-type", "application/json"));
+    static const char whole[] = "{\"code\":\"unavailable\",\"message\":\"}\"} ";
+    size_t end = sizeof whole - 2;
+    assert_true(late_after(failed, "", &body));
+    assert_text(body, "{\"code\":\"deadline_exceeded\",\"message\":\"too \\\"late\\\"\"}");
+    for (size_t n = 1; n < sizeof whole; n++) {
+        char part[sizeof whole] = { 0 };
+        memcpy(part, whole, n);
+        assert_int_equal(late_after(failed, part, &body), n >= end);
+        assert_int_equal(body.n, 0);
+    }
+    assert_false(late_after(failed, "{}{}", &body));
+    assert_false(late_after(given_answer(503, BODY_STREAM, FIELDS("content-type", "text/html")), "", &body)); /* no error of Connect's */
+    struct head *fixed = given_answer(503, BODY_LENGTH, FIELDS("content-type", "application/json"));
+    fixed->length = 3;
+    assert_false(late_after(fixed, "", &body)); /* as long as its head said */
+    assert_false(late_after(fixed, "{}", &body));
+    assert_true(late_after(fixed, "{} ", &body));
+    assert_int_equal(body.n, 0);
+    assert_false(late_after(given_answer(503, BODY_STREAM, FIELDS("content-type", "application/json", "content-encoding", "gzip")), "", &body));
+    char *much = arena_bytes(&arena, FOLLOW_KEEP + 1);
+    memset(much, ' ', FOLLOW_KEEP);
+    memcpy(much, "{}", 2);
+    much[FOLLOW_KEEP] = 0;
+    assert_false(late_after(failed, much, &body)); /* who knows what followed */
+}
+
 static void nothing_is_added_to_a_stream_that_has_said_how_it_ended(void **state) {
     struct head h;
     struct str body = STR("left over");
@@ -147,6 +185,7 @@ int main(void) {
         T(a_unary_call_is_told_by_its_version_and_a_stream_by_its_type), T(a_get_is_told_by_its_query),
         T(an_ending_of_a_unary_call_is_a_json_error_under_its_codes_status), T(an_ending_of_a_stream_is_200_and_an_end_stream_message),
         T(after_the_head_a_stream_ends_in_band_and_a_unary_answer_is_cut),
+        T(a_unary_error_that_has_begun_gets_what_it_lacks),
         T(nothing_is_added_to_a_stream_that_has_said_how_it_ended), T(the_outcome_of_a_unary_call_is_its_code_or_else_its_status),
         T(the_outcome_of_a_stream_is_in_its_last_message),
     };

@@ -108,10 +108,23 @@ static void a_status_that_has_no_content_gets_none(void **state) {
     }
 }
 
-static void after_the_head_the_answer_is_cut(void **state) {
+static bool late_after(enum ending why, enum body_kind kind, size_t n) {
+    struct head *h = ARENA_NEW(&arena, struct head);
+    struct rpc_follow f;
+    head_init(h, &arena, false);
+    h->body = kind;
+    h->length = 4;
+    rpc_follow_begin(&f, http, &arena, h);
+    rpc_follow_bytes(&f, (const uint8_t *)"body", n);
+    body = STR("left over");
+    return http->answer_late(&arena, &(struct rpc_answer){ .why = why, .http = 504 }, &f, &answer, &body) && body.n + answer.nfields == 0;
+}
+static void after_the_head_the_answer_is_cut_unless_its_body_has_all_that_was_promised(void **state) {
     (void)state;
-    struct rpc_answer what = { .why = ENDING_DEADLINE, .http = 504 };
-    assert_false(http->answer_late(&arena, &what, &(struct rpc_follow){ .aligned = true }, &answer, &body));
+    assert_false(late_after(ENDING_DEADLINE, BODY_STREAM, 4));
+    for (size_t n = 0; n < 4; n++) assert_false(late_after(ENDING_DEADLINE, BODY_LENGTH, n));
+    assert_true(late_after(ENDING_DEADLINE, BODY_LENGTH, 4));
+    assert_false(late_after(ENDING_UPSTREAM_RESET, BODY_LENGTH, 4)); /* which says that something is wrong with it */
 }
 
 static void the_outcome_is_the_status(void **state) {
@@ -158,7 +171,7 @@ int main(void) {
         TEST(the_answer_to_head_has_the_length_and_no_body),
         TEST(retry_after_is_rounded_up_to_seconds),
         TEST(a_status_that_has_no_content_gets_none),
-        TEST(after_the_head_the_answer_is_cut),
+        TEST(after_the_head_the_answer_is_cut_unless_its_body_has_all_that_was_promised),
         TEST(the_outcome_is_the_status),
         TEST(T36_server_sent_events_and_tunnels_are_streams),
     };
