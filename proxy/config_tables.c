@@ -269,9 +269,9 @@ static const struct conf_field listener_rows[] = {
       .help = "connections that wait to be accepted" },
     { .name = "max_connections", .type = CONF_INT, .offset = AT(max_connections), .def = "65536", .min = 1, .max = 100000000, .none = "none",
       .help = "in all, shared out among the workers; beyond it, and beyond what the limit of descriptors leaves to clients, new ones are closed" },
-    { .name = "beat", .type = CONF_DURATION, .offset = AT(beat), .def = "100us", .max = NS_PER_MS,
-      .help = "where the worker is busy, a multiplexed connection with eight or more requests under way is served at most once in so long, but for "
-              "endings and bulk; 0: always at once" },
+    { .name = "beat", .type = CONF_DURATION, .offset = AT(beat), .def = "200us", .max = NS_PER_MS,
+      .help = "the longest that a multiplexed connection with eight or more requests under way is left alone between two turns where the worker is busy, but "
+              "for endings and bulk; a sixth of what requests last, and none below half of this; 0: always at once" },
     END,
 };
 #undef AT

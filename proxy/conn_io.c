@@ -11,12 +11,12 @@
  * go meanwhile shares a read and a write. Endings, bulk and everything else are served at once. */
 static bool conn_is_busy(const struct conn *c) {
     const struct session *s = &c->session;
-    return c->state == CONN_OPEN && s->live >= BEAT_LEGS && s->codec->coalesce && !c->urgent && c->w->beat.ns > 0;
+    return c->state == CONN_OPEN && s->live >= BEAT_LEGS && s->codec->coalesce && !c->urgent && c->w->beat.now.ns > 0;
 }
 static bool conn_waits(struct conn *c) {
     if (!conn_is_busy(c) || c->last_read >= BEAT_BULK || c->w->bulk == c->w->turn) return false;
     if (c->turn == c->w->turn) return false; /* what its own bytes caused is written in the turn that read them */
-    if (!instant_before(c->w->now, instant_add(c->turned, c->w->beat))) return false;
+    if (!instant_before(c->w->now, instant_add(c->turned, c->w->beat.now))) return false;
     if (!list_is_linked(&c->waiting)) list_push(&c->w->beating, &c->waiting);
     return true;
 }
@@ -170,7 +170,7 @@ static bool conn_lets_gather(const struct conn *c) { return !c->tls && conn_is_b
  * it looks as that of the bytes alone. Where there is a beat that call waits for an edge, and for the worst case, an RST that came in the
  * microseconds before the first call, no longer than CONN_DOUBT. Between requests there is no doubt to be had: the next one is at stake. */
 static bool conn_doubts(struct conn *c) {
-    if (c->w->beat.ns == 0 || c->tls || c->fin || c->paused || c->state != CONN_OPEN) return false;
+    if (c->w->beat.now.ns == 0 || c->tls || c->fin || c->paused || c->state != CONN_OPEN) return false;
     if (c->session.codec->coalesce || c->session.live == 0 || c->last_read >= SCRATCH_BYTES) return false;
     c->turned = c->w->now;
     list_push(&c->w->doubted, &c->waiting);

@@ -150,11 +150,10 @@ static void take_log(struct worker *w, struct handover *h) {
     h->log = NULL;
 }
 static void take_beat(struct worker *w, const struct config *c) {
-    w->tempo.conf = span_ns(0);
-    for (size_t i = 0; i < c->listeners.n; i++) w->tempo.conf = span_max(w->tempo.conf, config_listener(c, i)->beat);
-    if (!w->tempo.on) return;
-    w->beat = w->tempo.conf;
-    metric_set(&w->metrics, METRIC_BEATING, w->beat.ns > 0);
+    span longest = span_ns(0);
+    for (size_t i = 0; i < c->listeners.n; i++) longest = span_max(longest, config_listener(c, i)->beat);
+    beat_configure(&w->beat, longest);
+    metric_set(&w->metrics, METRIC_BEATING, w->beat.now.ns > 0);
 }
 void snapshot_take(struct worker *w, struct handover *h) {
     struct snapshot *old = w->snapshot;

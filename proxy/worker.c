@@ -158,7 +158,7 @@ static void reap(struct worker *w) {
     snapshot_free_stale(w);
 }
 static instant beat_ends(const struct worker *w) {
-    return list_is_empty(&w->beating) ? INSTANT_NEVER : instant_add(LIST_OF(w->beating.next, struct conn, waiting)->turned, w->beat);
+    return list_is_empty(&w->beating) ? INSTANT_NEVER : instant_add(LIST_OF(w->beating.next, struct conn, waiting)->turned, w->beat.now);
 }
 static instant doubt_ends(const struct worker *w) {
     return list_is_empty(&w->doubted) ? INSTANT_NEVER : instant_add(LIST_OF(w->doubted.next, struct conn, waiting)->turned, CONN_DOUBT);
@@ -211,13 +211,12 @@ static void nap(struct worker *w) {
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 static void judge_beat(struct worker *w) {
-    struct beat *b = &w->tempo;
+    struct beat *b = &w->beat;
     if (!beat_turned(b, w->now, w->nexchanges)) return;
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     beat_judge(b, w->now, span_ns(t.tv_sec * NS_PER_S + t.tv_nsec), w->completed);
-    w->beat = b->on ? b->conf : span_ns(0); /* who waits as it ends is served in the next turn */
-    metric_set(&w->metrics, METRIC_BEATING, b->on);
+    metric_set(&w->metrics, METRIC_BEATING, b->now.ns > 0);
 }
 void worker_run(struct worker *w) {
     bool more = worker_turn(w); /* what was set up before the loop began */

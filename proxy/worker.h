@@ -47,8 +47,7 @@ struct worker {
     struct list ready, touched, reap; /* of conn */
     struct list beating;             /* of conn: wait for the beat; when it is over for the first of them, all are served, so that they fall into step */
     struct list doubted;             /* of conn: read until the bytes ended, and not to EAGAIN: the longest first */
-    struct beat tempo;
-    span beat;                       /* now; 0: none waits */
+    struct beat beat;
     uint64_t completed;              /* exchanges that were freed, ever */
     uint64_t bulk;                   /* the last turn that read much from one connection: what it moved waits for no beat */
     bool worked;                     /* this turn served a connection */

@@ -356,7 +356,7 @@ static inline void stage(struct given g) {
     log_level = LOG_ERROR;
     worker_init(w, &os_stage, 0, 1);
     w->log = access_log_new_fd(world.log);
-    w->tempo.on = true; /* the stage's time stands still while a turn lasts: no judgement of how busy it is */
+    w->beat.bearable = SPAN_FOREVER; /* as long as is configured: the stage's time stands still while a turn lasts, so nobody judges how busy it is */
     snapshot_take(w, handover_of(c));
     world.open = true;
     settle();

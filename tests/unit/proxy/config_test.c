@@ -225,7 +225,7 @@ static void every_key_has_a_default(void **state) {
     assert_int_equal(l->timeouts.header.ns, 10 * NS_PER_S);
     assert_int_equal(l->timeouts.idle.ns, 75 * NS_PER_S);
     assert_int_equal(l->trust.mode, TRUST_NONE);
-    assert_int_equal(l->beat.ns, 100 * NS_PER_US);
+    assert_int_equal(l->beat.ns, 200 * NS_PER_US);
     assert_null(l->tls);
     const struct upstream_conf *u = config_upstream(c, 0);
     assert_null(u->codec);
