@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TLS, both sides, over a non-blocking socket that the connection owns: the only user of OpenSSL. What a listener or an upstream needs is built
-// once from its configuration into an immutable, counted object; a reload builds another, and connections keep theirs.
+// TLS, both sides, over a non-blocking socket that the connection owns: the only users of OpenSSL are tls*.c. What a listener or an upstream
+// needs is built once from its configuration into an immutable, counted object; a reload builds another, and connections keep theirs.
 // SIGPIPE must be ignored by the process. A struct tls belongs to one thread, the built objects to all.
 #ifndef CURFEW_PROXY_TLS_H
 #define CURFEW_PROXY_TLS_H
