@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// `curfew explain`: see explain.h. What is found is put on sheets, rows of words under named columns, which are printed as text or as JSON.
-#include "proxy/explain.h"
-#include "proxy/sheet.h"
-#include <assert.h>
+// `curfew explain`: see explain.h. What all routes do; one request is explain_request.c. What is found is put on sheets, rows of words under named
+// columns, which are printed as text or as JSON.
+#include "proxy/explain_inside.h"
 #include <stdlib.h>
-#include <time.h>
 
-static char *span_text(span s) {
+char *explain_span(span s) {
     char buf[64];
     if (span_is_forever(s)) return sheet_say("none");
     conf_print_duration(buf, sizeof buf, s);
@@ -21,6 +19,7 @@ static struct route_upstreams upstreams_of(const struct route *r) {
     for (size_t i = 0; i < r->nweighted && u.n < 64; i++) u.index[u.n++] = r->weighted_index[i];
     return u;
 }
+bool explain_has_upstream(const struct route *r) { return upstreams_of(r).n > 0; }
 static bool may_speak(const struct config *c, const struct route_upstreams *u, const struct codec *k) {
     for (size_t i = 0; i < u->n; i++) {
         const struct upstream_conf *conf = config_upstream(c, u->index[i]);
@@ -28,10 +27,10 @@ static bool may_speak(const struct config *c, const struct route_upstreams *u, c
     }
     return false;
 }
-static char *name_of(const struct route *r) {
+char *explain_route_name(const struct route *r) {
     return r->name.name.n ? sheet_say("%.*s", STR_ARG(r->name.name)) : sheet_say("routes[%zu]", r->index);
 }
-static char *policy_name(const struct config *c, const struct route *r) {
+char *explain_policy_name(const struct config *c, const struct route *r) {
     return sheet_say("%.*s", STR_ARG(c->policies.names[r->use - c->policies.v]));
 }
 
@@ -45,8 +44,7 @@ static char *dialects_text(const struct dialect *const *rows, size_t n) {
     }
     return s ? s : sheet_say("nothing");
 }
-/* What the upstream is spoken to in, where a client speaks this: a route may translate. */
-static const struct rpc *rpc_towards(const struct route *r, const struct rpc *client) {
+const struct rpc *explain_rpc_up(const struct route *r, const struct rpc *client) {
     bool translated = r->translate == TRANSLATE_GRPC && (strcmp(client->name, "grpc-web") == 0 || strcmp(client->name, "connect") == 0);
     return translated ? rpc_by_name("grpc") : client;
 }
@@ -63,17 +61,17 @@ static char *lost_text(const struct deadline_policy *p, const struct rpc *rpc, c
 /* Below what an upstream is not asked. */
 static char *shed_text(const struct deadline_policy *p) {
     if (p->needs.percent) {
-        char *least = span_text(span_add(p->min, p->reserve)), *reserve = span_text(p->reserve);
+        char *least = explain_span(span_add(p->min, p->reserve)), *reserve = explain_span(p->reserve);
         char *s = sheet_say("%s, or p%u + %s", least, p->needs.percent, reserve);
         free(least), free(reserve);
         return s;
     }
-    return span_text(span_add(span_max(p->min, p->needs.fixed), p->reserve));
+    return explain_span(span_add(span_max(p->min, p->needs.fixed), p->reserve));
 }
 /* "none", or a share and its window. */
 static char *guard_text(const struct deadline_policy *p) {
     if (!p->max_reject) return sheet_say("none");
-    char *window = span_text(p->max_reject->window);
+    char *window = explain_span(p->max_reject->window);
     unsigned ratio = p->max_reject->ratio;
     char *s = ratio % 100 ? sheet_say("%u.%02u%% of %s", ratio / 100, ratio % 100, window) : sheet_say("%u%% of %s", ratio / 100, window);
     free(window);
@@ -83,7 +81,7 @@ static void deadline_sheet(struct sheet *s, const struct config *c, const struct
     const struct deadline_policy *p = &r->use->deadline;
     *s = (struct sheet){ .name = "deadline", .columns = { "client speaks", "upstream speaks", "read from", "default", "max", "shed below", "upstream is told", "lost" } };
     for (size_t i = 0; i < rpc_count(); i++) {
-        const struct rpc *client = rpc_at(i), *rpc = rpc_towards(r, client);
+        const struct rpc *client = rpc_at(i), *rpc = explain_rpc_up(r, client);
         size_t family = deadline_family_index(rpc->family);
         for (size_t k = 0; k < codec_count(); k++) {
             const struct codec *codec = codec_at(k);
@@ -92,8 +90,8 @@ static void deadline_sheet(struct sheet *s, const struct config *c, const struct
             row[0] = rpc == client ? sheet_say("%s", rpc->name) : sheet_say("%s → %s", client->name, rpc->name);
             row[1] = sheet_say("%s", codec->name);
             row[2] = dialects_text(p->read_rows, p->nread);
-            row[3] = span_text(p->deflt);
-            row[4] = span_text(p->max);
+            row[3] = explain_span(p->deflt);
+            row[4] = explain_span(p->max);
             row[5] = shed_text(p);
             row[6] = codec->version < rpc->wire_version || p->mode < MODE_FORWARD ? sheet_say("—") : dialects_text(p->write_rows[family], p->nwrite[family]);
             row[7] = lost_text(p, rpc, codec, family);
@@ -237,7 +235,7 @@ static char *grpc_text(const struct retry_when *w) {
 static char *waits_text(const struct retry_policy *p, bool first_at_once) {
     char *s = NULL;
     for (int64_t n = 1; n <= p->retries; n++) {
-        char *most = span_text(retry_backoff_below(p, n));
+        char *most = explain_span(retry_backoff_below(p, n));
         char *wait = first_at_once && n == 1 ? sheet_say("none") : p->backoff.base.ns ? sheet_say("< %s", most) : sheet_say("none");
         sheet_add_word(&s, ", ", wait);
         free(most), free(wait);
@@ -265,7 +263,7 @@ static void retries_sheet(struct sheet *s, const struct retry_policy *p) {
     say_retries(s, p, grpc_text(&p->when), sheet_say("every RPC"), false);
     if (p->hedge) {
         char **row = sheet_row(s);
-        char *after = span_text(p->hedge->after);
+        char *after = explain_span(p->hedge->after);
         row[0] = sheet_say("%s without an answer (hedge)", after);
         row[1] = sheet_say("every RPC, and %s in plain HTTP", methods);
         row[2] = sheet_say("%lld", (long long)p->hedge->max);
@@ -349,7 +347,7 @@ static void warnings_sheet(struct sheet *s, const struct config *c, const struct
 
 static void explain_route(FILE *to, const struct config *c, const struct route *r, struct json *j) {
     struct route_upstreams u = upstreams_of(r);
-    char *name = name_of(r), *policy = policy_name(c, r), *guard = guard_text(&r->use->deadline), *ups = NULL;
+    char *name = explain_route_name(r), *policy = explain_policy_name(c, r), *guard = guard_text(&r->use->deadline), *ups = NULL;
     for (size_t i = 0; i < u.n; i++) {
         const struct upstream_conf *conf = config_upstream(c, u.index[i]);
         char *one = sheet_say("%.*s (%s)", STR_ARG(c->upstreams.names[u.index[i]].name), conf->codec ? conf->codec->name : "auto");
@@ -389,7 +387,7 @@ bool explain_routes(FILE *to, const struct config *c, struct str route, bool jso
     if (json) json_open(&j, NULL, '{'), json_open(&j, "routes", '[');
     for (size_t i = 0; i < c->routes.n; i++) {
         const struct route *r = CONF_AT(c->routes, struct route, i);
-        char *name = name_of(r);
+        char *name = explain_route_name(r);
         bool wanted = !route.n || str_eq(str_of(name), route);
         free(name);
         if (!wanted) continue;
@@ -398,152 +396,4 @@ bool explain_routes(FILE *to, const struct config *c, struct str route, bool jso
     }
     if (json) json_close(&j, ']'), json_close(&j, '}'), fputs("\n", to);
     return said > 0 || !route.n;
-}
-
-/* ---- one request --------------------------------------------------------------------------------------------------------------------------------- */
-static const char *read_field(struct arena *a, struct str s, struct head *h) {
-    size_t colon = str_index(s, ':');
-    struct str name = str_first(s, colon);
-    if (colon == s.n || !is_token(name)) return "a field is \"name: value\"";
-    name = arena_lower(a, name);
-    struct str value = str_trim(str_from(s, colon + 1));
-    if (!is_field_value(value)) return "a field's value has a control character";
-    if (str_eq(name, STR("host"))) h->authority = value;
-    else head_add(h, name, value);
-    return NULL;
-}
-static const char *read_request(struct arena *a, struct str line, const char *const *fields, size_t n, struct head *h) {
-    struct str version = { 0 };
-    head_init(h, a, true);
-    h->authority = STR("localhost");
-    h->scheme = STR("http");
-    if (!str_split(&line, ' ', &h->method) || !str_split(&line, ' ', &h->target) || !is_token(h->method)) return "a request is \"GET /path HTTP/1.1\"";
-    str_split(&line, ' ', &version);
-    h->version = str_eq(version, STR("HTTP/2")) ? 20 : str_eq(version, STR("HTTP/1.0")) ? 10 : 11;
-    if (!h->target.n || h->target.p[0] != '/') return "the target begins with /";
-    for (size_t i = 0; i < n; i++) {
-        const char *fault = read_field(a, str_of(fields[i]), h);
-        if (fault) return fault;
-    }
-    return NULL;
-}
-static void say(struct sheet *s, const char *what, char *value) {
-    char **row = sheet_row(s);
-    row[0] = sheet_say("%s", what);
-    row[1] = value;
-}
-static void candidates_sheet(struct sheet *s, const struct policy *p, const struct head *h, bool trusted, int64_t wall) {
-    static const char *const results[] = { "absent", "", "expired", "no limit", "refused" };
-    *s = (struct sheet){ .name = "candidates", .columns = { "dialect", "says", "counts" } };
-    for (size_t i = 0; i < p->deadline.nread; i++) {
-        const struct dialect *d = p->deadline.read_rows[i];
-        struct dialect_reading r = dialect_read(d, h, wall);
-        if (r.result == DIALECT_ABSENT && !r.malformed) continue;
-        char **row = sheet_row(s);
-        row[0] = sheet_say("%.*s", STR_ARG(d->key));
-        row[1] = r.result == DIALECT_LEFT ? span_text(r.left) : sheet_say("%s", r.malformed && r.result == DIALECT_ABSENT ? "malformed" : results[r.result]);
-        row[2] = sheet_say("%s", d->trusted_only && !trusted ? "no: the peer is not trusted" : d->advice ? "as advice" : r.malformed ? "no" : "yes");
-    }
-}
-static void upstream_sheet(struct sheet *s, const struct head *up) {
-    *s = (struct sheet){ .name = "upstream sees", .columns = { "field", "value" } };
-    say(s, ":target", sheet_say("%.*s %.*s", STR_ARG(up->method), STR_ARG(up->target)));
-    for (size_t i = 0; i < up->nfields; i++) {
-        if (field_is_removed(&up->fields[i])) continue;
-        char **row = sheet_row(s);
-        row[0] = sheet_say("%.*s", STR_ARG(up->fields[i].name));
-        row[1] = sheet_say("%.*s", STR_ARG(up->fields[i].value));
-    }
-}
-static void note_field(void *arg, const struct field *f, enum field_fate fate) {
-    char **row = sheet_row(arg);
-    row[0] = sheet_say("%.*s", STR_ARG(f->name));
-    row[1] = sheet_say("%s", field_fate_say(fate));
-}
-/* A listener that takes such a peer; the names in `from` are listeners'. */
-static struct str listener_for(const struct config *c, bool trusted) {
-    for (size_t i = 0; i < c->listeners.n; i++)
-        if ((config_listener(c, i)->trust.mode != TRUST_NONE) == trusted) return c->listeners.names[i].name;
-    return c->listeners.n ? c->listeners.names[0].name : (struct str){ 0 };
-}
-/* The same calls in the same order as an exchange makes them. */
-static void follow(FILE *to, const struct config *c, struct arena *a, const struct head *h, struct str listener, bool trusted, struct json *j) {
-    struct sheet sheets[4];
-    memset(sheets, 0, sizeof sheets);
-    sheets[0] = (struct sheet){ .name = "request", .columns = { "what", "is" } };
-    sheets[1].name = "candidates", sheets[3].name = "upstream sees";
-    sheets[2] = (struct sheet){ .name = "context", .columns = { "field", "what becomes of it" } };
-    uint64_t random = 1; /* what it makes is an example */
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    int64_t wall = (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-    const struct rpc *rpc = rpc_recognise(h);
-    struct route_match m;
-    bool bad = false;
-    say(&sheets[0], "rpc", sheet_say("%s", rpc->name));
-    if (!route_match(c->routes.v, c->routes.n, h, rpc, a, &m, &bad)) {
-        say(&sheets[0], "route", sheet_say("%s", bad ? "none: the path is malformed (400 client_error)" : "none (404 no_route)"));
-        sheet_out(to, sheets, 4, j);
-        return;
-    }
-    const struct policy *p = m.route->use;
-    struct deadline_verdict v;
-    instant now = { NS_PER_S };
-    struct deadline_facts f = { .head = h, .rpc = rpc, .dialects = &c->dialects, .trusted = trusted, .now = now, .wall_ns = wall, .parent = INSTANT_NEVER };
-    deadline_decide(&p->deadline, &f, &v);
-    if (!listener.n) listener = listener_for(c, trusted);
-    struct fields_verdict fields;
-    struct fields_facts ff = { .head = h, .listener = listener, .trusted = trusted, .rpc = rpc, .deadline = &v, .deadline_policy = &p->deadline,
-                               .now = now, .random = &random, .arena = a };
-    fields_decide(&p->context, &ff, &fields);
-    if (fields.say && v.refuse == ENDING_NONE) v.refuse = ENDING_CLIENT_CONTEXT, v.say = fields.say;
-    say(&sheets[0], "listener", sheet_say("%.*s", STR_ARG(listener)));
-    say(&sheets[0], "route", name_of(m.route));
-    say(&sheets[0], "policy", policy_name(c, m.route));
-    say(&sheets[0], "mode", sheet_say("%s", mode_name(p->deadline.mode)));
-    for (size_t i = 0; i < m.ncaptures; i++) say(&sheets[0], "capture", sheet_say("%.*s = %.*s", STR_ARG(m.captures[i].name), STR_ARG(m.captures[i].value)));
-    say(&sheets[0], "deadline", span_text(instant_until(now, v.total)));
-    say(&sheets[0], "to the head", span_text(v.to_head));
-    say(&sheets[0], "by", sheet_say("%.*s", STR_ARG(v.source_name)));
-    if (v.stream) say(&sheets[0], "stream", sheet_say("yes: no default applies"));
-    if (v.refuse != ENDING_NONE) say(&sheets[0], "refused", sheet_say("%s: %s", ending_name(v.refuse), v.say ? v.say : ""));
-    if (fields.missing.n) say(&sheets[0], "missing", sheet_say("%.*s", STR_ARG(fields.missing)));
-    candidates_sheet(&sheets[1], p, h, trusted, wall);
-    if (v.refuse == ENDING_NONE && upstreams_of(m.route).n) {
-        struct head *up = head_clone(h, a);
-        span told;
-        route_rewrite(&m, a, up);
-        struct fields_tally tally;
-        struct fields_hop hop = { .listener = listener, .down = rpc, .up = rpc_towards(m.route, rpc), .verdict = &fields, .dialects = &c->dialects, .random = &random,
-                                  .on_field = note_field, .arg = &sheets[2] };
-        fields_apply(&p->context, &hop, up, &tally);
-        if (tally.trace.restarted) say(&sheets[0], "trace", sheet_say("removed: invalid, or not believed on this listener"));
-        if (tally.trace.members) say(&sheets[0], "tracestate", sheet_say("loses %u members", tally.trace.members));
-        if (tally.baggage) say(&sheets[0], "baggage", sheet_say("loses %u members", tally.baggage));
-        enum ending e = deadline_tell(&p->deadline, &c->dialects, rpc_towards(m.route, rpc), deadline_left(&p->deadline, &v, now, v.to_head), wall, true, up, &told);
-        bool refused = e != ENDING_NONE && v.enforce;
-        if (v.would_refuse == ENDING_NONE) v.would_refuse = e;
-        if (refused) say(&sheets[0], "refused", sheet_say("%s: no dialect can say so little", ending_name(e)));
-        route_edit_headers(&m.route->headers.request, up);
-        if (!refused) upstream_sheet(&sheets[3], up);
-    }
-    if (v.refuse == ENDING_NONE && v.would_refuse != ENDING_NONE && mode_observes(p->deadline.mode))
-        say(&sheets[0], "enforce", sheet_say("would refuse it: %s", ending_name(v.would_refuse)));
-    sheet_out(to, sheets, 4, j);
-}
-const char *explain_request(FILE *to, const struct config *c, struct str line, const char *const *fields, size_t nfields, struct str listener,
-                            bool trusted, bool json) {
-    struct arena a;
-    struct head h;
-    arena_init(&a, NULL);
-    const char *fault = read_request(&a, line, fields, nfields, &h);
-    if (!fault) {
-        struct json j = { .to = to };
-        if (json) json_open(&j, NULL, '{');
-        follow(to, c, &a, &h, listener, trusted, json ? &j : NULL);
-        if (json) json_close(&j, '}');
-        fputs("\n", to);
-    }
-    arena_clear(&a);
-    return fault;
 }
