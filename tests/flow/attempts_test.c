@@ -7,39 +7,25 @@
 #define BUSY "HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"
 #define AT_ONCE_503 "retry: { when: [ 503 ], backoff: { base: 0s } }"
 
-static void stage_endpoints(const char *keys, const char *policy) {
-    static char text[512];
-    snprintf(text, sizeof text, "max_connections: 8 }\n  pair: { endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002 ]%s%s", keys[0] ? ", " : "", keys);
-    stage((struct given){ .upstream = text, .policy = policy, .routes = "  - { match: { path: /* }, upstream: pair }" });
-}
-static struct sock *asks(const char *request) {
-    struct sock *c = client();
-    client_sends(c, request);
-    return c;
-}
 static uint64_t cancels(enum ending why, enum cancel_level l) { return atomic_load(&world.w.metrics.cancels[why][l]); }
 
 /* ---- the pool ------------------------------------------------------------------------------------------------------------------------------ */
 /* Nobody waits for the connection to whom it failed: it is closed for one to the other endpoint. */
 static void a_full_pool_makes_room_for_a_retry(void **state) {
     (void)state;
-    stage_endpoints("max_connections: 1", AT_ONCE_503);
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    got(u);
+    stage_endpoints(2, "max_connections: 1", AT_ONCE_503);
+    struct sock *c, *u = asked(&c, GET());
     upstream_sends(u, BUSY);
     assert_closed(u);
     struct sock *v = upstream();
     assert_true(v->port != u->port);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     assert_int_equal(world.now, 0);
 }
 /* Whose requests would all wait behind the one that is sent again: that goes where it failed before, on the connection that is there. */
 static void a_full_pool_that_is_shared_holds_nobody_up(void **state) {
     (void)state;
-    stage_endpoints("protocol: http2, max_connections: 1", AT_ONCE_503);
+    stage_endpoints(2, "protocol: http2, max_connections: 1", AT_ONCE_503);
     struct h2 *c = h2_client();
     int32_t a = h2_get(c, "/a", ""), b = h2_get(c, "/b", "");
     h2_settle(c, NULL);
@@ -83,7 +69,7 @@ static void a_retry_that_finds_the_queue_full_ends_with_the_outcome_before_it(vo
 /* Its client waits for that word, whoever says it. */
 static void a_hedge_may_ask_for_the_body_and_only_once(void **state) {
     (void)state;
-    stage_endpoints("", "retry: { hedge: { after: 100ms } }");
+    stage_endpoints(2, "", "retry: { hedge: { after: 100ms } }");
     struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
     struct sock *u = upstream();
     at(101 * MS);
@@ -95,16 +81,12 @@ static void a_hedge_may_ask_for_the_body_and_only_once(void **state) {
     assert_silent(c);
     client_sends(c, "abc");
     upstream_got(u, "abc"), upstream_got(v, "abc");
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
 }
 static void a_retry_does_not_ask_for_a_body_again(void **state) {
     (void)state;
-    stage_endpoints("", AT_ONCE_503);
-    struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
-    struct sock *u = upstream();
-    got(u);
+    stage_endpoints(2, "", AT_ONCE_503);
+    struct sock *c, *u = asked(&c, "PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
     upstream_sends(u, "HTTP/1.1 100 Continue\r\n\r\n");
     assert_answer(c, 100);
     client_sends(c, "abc");
@@ -114,35 +96,29 @@ static void a_retry_does_not_ask_for_a_body_again(void **state) {
     assert_has(upstream_got(v, "PUT / HTTP/1.1\r\n"), "\r\n\r\nabc");
     upstream_sends(v, "HTTP/1.1 100 Continue\r\n\r\n");
     assert_silent(c);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
 }
 static void hints_before_a_status_that_is_tried_again_pass_and_it_does_not(void **state) {
     (void)state;
-    stage_endpoints("", AT_ONCE_503);
+    stage_endpoints(2, "", AT_ONCE_503);
     struct sock *c = asks(GET());
     upstream_sends(upstream(), "HTTP/1.1 103 Early Hints\r\nlink: </u>\r\n\r\n" BUSY);
     assert_has(assert_answer(c, 103), "</u>");
     assert_silent(c);
-    upstream_sends(upstream(), ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, upstream());
 }
 
 /* ---- uploads ---------------------------------------------------------------------------------------------------------------------------------- */
 static void a_body_as_long_as_the_buffer_is_sent_again(void **state) {
     (void)state;
-    stage_endpoints("", "retry: { when: [ 503 ], backoff: { base: 0s }, buffer: 1KiB }");
+    stage_endpoints(2, "", "retry: { when: [ 503 ], backoff: { base: 0s }, buffer: 1KiB }");
     struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1024\r\n\r\n");
     sends_n(c, 'x', 1024);
     struct sock *u = upstream();
     upstream_sends(u, BUSY);
     struct sock *v = upstream();
     assert_int_equal(strspn(strstr(got(v), "\r\n\r\n") + 4, "x"), 1024);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1025\r\n\r\n");
     sends_n(c, 'x', 1025);
     upstream_sends(u, BUSY);
@@ -153,20 +129,16 @@ static void a_body_as_long_as_the_buffer_is_sent_again(void **state) {
 /* ---- the stale connection -------------------------------------------------------------------------------------------------------------------- */
 static void a_stale_connection_among_hedges_keeps_its_number(void **state) {
     (void)state;
-    stage_endpoints("", "retry: { hedge: { after: 100ms } }");
+    stage_endpoints(2, "", "retry: { hedge: { after: 100ms } }");
     struct sock *c = asks(GET());
     struct sock *u = upstream();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     world.connects[u->port == 9001 ? 1 : 0] = SLOWLY; /* so that the next one goes where there is a connection */
     client_sends(c, GET());
     struct sock *v = upstream_or_none();
     if (v) { /* the other endpoint's turn: let it have the second, and ask once more */
         accepts(v);
-        upstream_sends(v, ANSWER_OK);
-        assert_answer(c, 200);
-        assert_ended("completed");
+        answered(c, v);
         world.connects[0] = world.connects[1] = AT_ONCE;
         client_sends(c, GET());
     }
@@ -174,9 +146,7 @@ static void a_stale_connection_among_hedges_keeps_its_number(void **state) {
     step(101 * MS); /* the hedge is under way, on the other connection */
     upstream_finishes(u);
     struct sock *fresh = upstream();
-    upstream_sends(fresh, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, fresh);
     assert_logged("attempts", "2");
     assert_logged("winner", "1");
 }
@@ -186,9 +156,7 @@ static void a_stale_connection_among_hedges_keeps_its_number(void **state) {
 static void a_back_off_that_is_over_as_the_client_leaves_starts_nothing(void **state) {
     (void)state;
     stage((struct given){ .policy = "retry: { when: [ 503 ] }" });
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET());
     upstream_sends(u, "HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n");
     at(999 * MS);
     world.now = 1100 * MS; /* the machine stood still: both are seen in one turn */
@@ -201,7 +169,7 @@ static void a_back_off_that_is_over_as_the_client_leaves_starts_nothing(void **s
 }
 static void the_deadline_and_a_hedge_in_one_turn_start_nothing(void **state) {
     (void)state;
-    stage_endpoints("", "retry: { hedge: { after: 100ms } }");
+    stage_endpoints(2, "", "retry: { hedge: { after: 100ms } }");
     struct sock *c = asks(GET("x-request-timeout: 200ms\r\n"));
     upstream();
     world.now = 300 * MS;
@@ -212,7 +180,7 @@ static void the_deadline_and_a_hedge_in_one_turn_start_nothing(void **state) {
 }
 static void the_client_leaves_as_the_winner_answers(void **state) {
     (void)state;
-    stage_endpoints("", "retry: { hedge: { after: 100ms } }");
+    stage_endpoints(2, "", "retry: { hedge: { after: 100ms } }");
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     at(101 * MS);
@@ -261,7 +229,7 @@ static void two_whole_answers_in_one_read_are_one_answer(void **state) {
 /* T44: by the same id the call would find the work of the next attempt. */
 static void a_retry_waits_for_the_call_that_ends_the_try_before(void **state) {
     (void)state;
-    stage_endpoints("", "deadline: { per_try: 100ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
+    stage_endpoints(2, "", "deadline: { per_try: 100ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
                         "cancel: { http1: [ call, close ], call: { path: /cancel } }");
     struct sock *c = asks(GET());
     upstream();
@@ -271,14 +239,12 @@ static void a_retry_waits_for_the_call_that_ends_the_try_before(void **state) {
     at(150 * MS);
     assert_nobody_called();
     upstream_sends(call, ANSWER_OK);
-    upstream_sends(upstream(), ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, upstream());
     assert_int_equal(cancels(ENDING_TRY_TIMEOUT, LEVEL_SIDE_CHANNEL), 1);
 }
 static void a_retry_waits_no_longer_for_a_call_than_there_is_time_for_it(void **state) {
     (void)state;
-    stage_endpoints("", "deadline: { default: 1s, min: 100ms, reserve: 50ms, per_try: 200ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
+    stage_endpoints(2, "", "deadline: { default: 1s, min: 100ms, reserve: 50ms, per_try: 200ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
                         "cancel: { http1: [ call, close ], call: { path: /cancel, timeout: 10s } }");
     struct sock *c = asks(GET());
     upstream();
@@ -295,7 +261,7 @@ static void a_retry_waits_no_longer_for_a_call_than_there_is_time_for_it(void **
 /* The back-off is kept all the same. */
 static void a_call_that_is_soon_over_shortens_no_back_off(void **state) {
     (void)state;
-    stage_endpoints("", "deadline: { per_try: 100ms, default: 9s }, retry: { when: [ try_timeout ], backoff: { base: 1s, max: 1s } }, "
+    stage_endpoints(2, "", "deadline: { per_try: 100ms, default: 9s }, retry: { when: [ try_timeout ], backoff: { base: 1s, max: 1s } }, "
                         "cancel: { http1: [ call, close ], call: { path: /cancel } }");
     int64_t wait = 0;
     for (;; world.w.chance++) {
@@ -310,14 +276,12 @@ static void a_call_that_is_soon_over_shortens_no_back_off(void **state) {
     at(100 * MS + wait - 2 * MS);
     assert_nobody_called();
     at(100 * MS + wait + 3 * MS);
-    upstream_sends(upstream(), ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, upstream());
 }
 /* The call that tells of the first attempt says nothing of what came after it. */
 static void each_cancel_is_counted_by_its_own_ending_and_level(void **state) {
     (void)state;
-    stage_endpoints("", "deadline: { per_try: 100ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
+    stage_endpoints(2, "", "deadline: { per_try: 100ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
                         "cancel: { http1: [ call, close ], call: { path: /cancel } }");
     struct sock *c = asks(GET());
     upstream();
@@ -335,7 +299,7 @@ static void each_cancel_is_counted_by_its_own_ending_and_level(void **state) {
 /* client_gone: ignore, for what was sent already: by whichever attempt. */
 static void work_that_a_hedge_has_begun_goes_on_without_its_client(void **state) {
     (void)state;
-    stage_endpoints("", "retry: { hedge: { after: 100ms } }, cancel: { client_gone: ignore }");
+    stage_endpoints(2, "", "retry: { hedge: { after: 100ms } }, cancel: { client_gone: ignore }");
     world.connects[0] = SLOWLY;
     struct sock *c = asks(GET());
     upstream();
@@ -355,7 +319,7 @@ static void work_that_a_hedge_has_begun_goes_on_without_its_client(void **state)
 /* A stream has no deadline that a wait could pass: it may be no longer than a silence may. */
 static void a_stream_does_not_wait_longer_than_it_may_be_silent(void **state) {
     (void)state;
-    stage_endpoints("", "retry: { when: [ 503 ] }, deadline: { streaming: { idle: 10s } }");
+    stage_endpoints(2, "", "retry: { when: [ 503 ] }, deadline: { streaming: { idle: 10s } }");
     struct sock *c = asks(GET("accept: text/event-stream\r\n"));
     upstream_sends(upstream(), "HTTP/1.1 503 Busy\r\nretry-after: 3600\r\ncontent-length: 4\r\n\r\nbusy");
     assert_has(assert_answer(c, 503), "busy");
@@ -364,7 +328,7 @@ static void a_stream_does_not_wait_longer_than_it_may_be_silent(void **state) {
 }
 static void a_back_off_is_no_silence_of_the_upstream(void **state) {
     (void)state;
-    stage_endpoints("", "retry: { when: [ 503 ] }, deadline: { streaming: { idle: 10s } }");
+    stage_endpoints(2, "", "retry: { when: [ 503 ] }, deadline: { streaming: { idle: 10s } }");
     struct sock *c = asks(GET("accept: text/event-stream\r\n"));
     struct sock *u = upstream();
     at(5 * SECONDS);
@@ -373,16 +337,14 @@ static void a_back_off_is_no_silence_of_the_upstream(void **state) {
     struct sock *v = upstream();
     step(9 * SECONDS);
     assert_silent(c);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
 }
 
 /* ---- tunnels -------------------------------------------------------------------------------------------------------------------------------------- */
 #define UPGRADE GET("connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
 static void a_tunnel_is_refused_by_whom_it_asks(void **state) {
     (void)state;
-    stage_endpoints("", "retry: { when: [ 503, upstream_closed ], backoff: { base: 0s }, hedge: { after: 100ms } }");
+    stage_endpoints(2, "", "retry: { when: [ 503, upstream_closed ], backoff: { base: 0s }, hedge: { after: 100ms } }");
     struct sock *c = asks(UPGRADE);
     struct sock *u = upstream();
     step(1 * SECONDS);

@@ -203,13 +203,10 @@ static void bulk_waits_for_no_beat(void **state) {
 }
 
 /* ---- one request at a time ------------------------------------------------------------------------------------------------------------------ */
-static struct sock *asks(const char *beat, bool then_resets) {
+static struct sock *asks_twice(const char *beat, bool then_resets) {
     stage((struct given){ .beat = beat });
-    struct sock *c = client();
-    sends(c, GET());
-    upstream_sends(upstream(), ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    struct sock *c = asks(GET());
+    answered(c, upstream());
     c->reads = 0;
     queues(c, GET());
     if (then_resets) queues_rst(c);
@@ -219,12 +216,10 @@ static struct sock *asks(const char *beat, bool then_resets) {
 static struct sock *same_upstream(void) { return world.v[world.shown - 1]; }
 static void a_request_is_one_read_where_there_is_a_beat(void **state) {
     (void)state;
-    struct sock *c = asks("100us", false);
+    struct sock *c = asks_twice("100us", false);
     assert_int_equal(c->reads, 1);
     upstream_got(same_upstream(), "GET / HTTP/1.1\r\n");
-    upstream_sends(same_upstream(), ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, same_upstream());
     sends(c, GET()); /* an edge comes before the doubt is over */
     assert_int_equal(c->reads, 2);
     step(CONN_DOUBT.ns);
@@ -236,14 +231,14 @@ static void a_request_is_one_read_where_there_is_a_beat(void **state) {
 }
 static void without_a_beat_the_system_is_asked_at_once(void **state) {
     (void)state;
-    struct sock *c = asks("0s", false);
+    struct sock *c = asks_twice("0s", false);
     assert_int_equal(c->reads, 2);
     upstream_sends(same_upstream(), ANSWER_OK);
     assert_ended("completed");
 }
 static void a_reset_behind_the_bytes_is_found_when_the_doubt_is_over(void **state) {
     (void)state;
-    struct sock *c = asks("100us", true);
+    struct sock *c = asks_twice("100us", true);
     assert_int_equal(c->reads, 1);
     step(CONN_DOUBT.ns - 1);
     assert_false(same_upstream()->closed);
@@ -253,14 +248,14 @@ static void a_reset_behind_the_bytes_is_found_when_the_doubt_is_over(void **stat
 }
 static void a_reset_after_the_bytes_is_an_edge_and_found_at_once(void **state) {
     (void)state;
-    struct sock *c = asks("100us", false);
+    struct sock *c = asks_twice("100us", false);
     resets(c);
     assert_true(same_upstream()->reset);
     assert_ended_at("client_reset", "close");
 }
 static void a_fin_behind_the_bytes_is_told_with_them(void **state) {
     (void)state;
-    struct sock *c = asks("100us", false);
+    struct sock *c = asks_twice("100us", false);
     upstream_sends(same_upstream(), ANSWER_OK);
     assert_ended("completed");
     queues(c, GET());
@@ -278,9 +273,7 @@ static void a_body_is_read_on_by_its_edges(void **state) {
     for (int i = 0; i < 3; i++) sends_n(c, 'x', 10000);
     assert_int_equal(c->reads, 4);
     struct sock *u = upstream();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 
 int main(void) {

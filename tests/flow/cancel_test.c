@@ -2,13 +2,6 @@
 // How an upstream is told: the rungs of HTTP/1, what becomes of the connection after each, and the stale connection (semantics 5).
 #include "tests/flow/stage.h"
 
-static struct sock *asked(struct sock **c, const char *request) {
-    *c = client();
-    client_sends(*c, request);
-    struct sock *u = upstream();
-    got(u);
-    return u;
-}
 /* A connection that served one request and waits for the next. */
 static struct sock *pooled(struct sock **c) {
     struct sock *u = asked(c, GET());
@@ -24,8 +17,7 @@ static void after_a_cancel_the_next_request_has_a_connection_of_its_own(void **s
     (void)state;
     stage((struct given){ .upstream = "max_connections: 1" });
     struct sock *a, *u = asked(&a, GET_PATH("/secret", ""));
-    struct sock *b = client();
-    client_sends(b, GET());
+    struct sock *b = asks(GET());
     assert_nobody_called(); /* it waits */
     queues(u, ANSWER("content-length: 6\r\n") "sec");
     settle();
@@ -52,9 +44,7 @@ static void a_request_and_its_reset_in_one_edge_never_reach_a_pooled_upstream(vo
     assert_ended_at("client_reset", "withdrawn");
     client_sends(c, GET());
     upstream_got(u, "GET / HTTP/1.1\r\n"); /* it is as good as before */
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_nobody_called();
 }
 
@@ -170,9 +160,7 @@ static void the_deadline_drains_too_and_its_client_does_not_wait_for_it(void **s
     assert_ended_at("deadline", "drain"); /* nor does the log */
     client_sends(c, GET());
     struct sock *v = upstream();
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     upstream_sends(u, ANSWER_OK);
     assert_open(u);
 }
@@ -218,9 +206,7 @@ static void ignoring_a_client_that_left_the_work_is_finished(void **state) {
     c = client();
     client_sends(c, GET());
     upstream_got(u, "GET / HTTP/1.1\r\n");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void ignoring_a_client_the_deadline_still_ends_the_work(void **state) {
     (void)state;
@@ -276,9 +262,7 @@ static void a_reused_connection_that_closed_before_any_byte_left_is_replaced_wha
     settle();
     struct sock *v = upstream();
     assert_has(upstream_got(v, "POST / HTTP/1.1\r\n"), "\r\n\r\nabc");
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     assert_logged("attempts", "1"); /* that is no retry */
     assert_int_equal(count(METRIC_STALE_RETRIES), 1);
 }
@@ -318,9 +302,7 @@ static void a_put_whose_body_was_kept_is_sent_again_whole(void **state) {
     assert_has(got(v), "\r\n\r\nabc");
     client_sends(c, "def");
     upstream_got(v, "def");
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
 }
 static void a_put_whose_body_went_on_is_not(void **state) {
     (void)state;
@@ -376,9 +358,7 @@ static void a_pooled_connection_that_closes_while_idle_is_left_without_a_word(vo
     upstream_finishes(u);
     assert_true(u->closed);
     client_sends(c, GET());
-    upstream_sends(upstream(), ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, upstream());
     assert_int_equal(count(METRIC_STALE_RETRIES), 0);
 }
 static void bytes_on_an_idle_connection_are_nobodys_answer(void **state) {
@@ -427,8 +407,7 @@ static void keep_alive_and_idle_timeouts_bound_the_pool(void **state) {
 static void an_upstream_that_ends_in_the_turn_of_the_cancel_needs_none(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     queues_rst(c);
     queues_fin(u);

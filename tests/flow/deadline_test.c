@@ -6,8 +6,7 @@
 static void when_the_deadline_passes_the_client_is_answered_and_the_upstream_dropped_in_one_turn(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 100ms\r\n"));
     struct sock *u = upstream();
     upstream_got(u, "GET / HTTP/1.1\r\n");
     at(99 * MS);
@@ -25,10 +24,7 @@ static void when_the_deadline_passes_the_client_is_answered_and_the_upstream_dro
 static void of_all_that_ends_a_request_in_one_turn_the_first_counts_and_the_rest_is_silent(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET("x-request-timeout: 100ms\r\n"));
     world.now = 100 * MS;
     queues_rst(c);
     queues_rst(u);
@@ -42,10 +38,7 @@ static void of_all_that_ends_a_request_in_one_turn_the_first_counts_and_the_rest
 static void an_answer_and_the_deadline_in_one_turn_give_one_answer(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET("x-request-timeout: 100ms\r\n"));
     world.now = 100 * MS;
     upstream_sends(u, ANSWER_OK);
     assert_has(assert_answer(c, 200), "ok");
@@ -55,17 +48,12 @@ static void an_answer_and_the_deadline_in_one_turn_give_one_answer(void **state)
     assert_not_logged("cancel_level");
     client_sends(c, GET());
     upstream_got(u, "GET / HTTP/1.1\r\n"); /* nothing was cancelled: both connections are used again */
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void after_the_deadline_the_answer_that_still_comes_reaches_nobody(void **state) {
     (void)state;
     stage((struct given){ .policy = "cancel: { http1: [ drain ] }" });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET("x-request-timeout: 100ms\r\n"));
     at(100 * MS);
     assert_answer(c, 504);
     upstream_sends(u, ANSWER("content-length: 6\r\n") "secret");
@@ -100,8 +88,7 @@ static void the_clock_starts_when_the_head_is_complete(void **state) {
 static void the_time_of_the_upload_counts_for_a_deadline_that_the_client_set(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, POST("content-length: 10\r\nx-request-timeout: 100ms\r\n") "12345");
+    struct sock *c = asks(POST("content-length: 10\r\nx-request-timeout: 100ms\r\n") "12345");
     struct sock *u = upstream();
     at(100 * MS);
     assert_answer(c, 504);
@@ -119,9 +106,7 @@ static void time_in_our_own_queue_counts(void **state) {
     got(u);
     client_sends(b, GET("x-request-timeout: 200ms\r\n"));
     at(80 * MS);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(a, 200);
-    assert_ended("completed");
+    answered(a, u);
     assert_has(upstream_got(u, "GET / HTTP/1.1\r\n"), "\r\nx-request-timeout: 115ms\r\n"); /* 200 - 80 - reserve */
     at(200 * MS);
     assert_answer(b, 504);
@@ -133,8 +118,7 @@ static void time_in_our_own_queue_counts(void **state) {
 static void the_default_runs_to_the_head_of_the_answer_and_no_further(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { default: 1s, idle: 5s }" });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     assert_has(got(u), "\r\nx-request-timeout: 995ms\r\n");
     at(999 * MS);
@@ -147,8 +131,7 @@ static void the_default_runs_to_the_head_of_the_answer_and_no_further(void **sta
 static void the_default_ends_a_request_whose_answer_does_not_begin(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { default: 1s }" });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     at(999 * MS);
     assert_silent(c);
@@ -161,8 +144,7 @@ static void the_default_ends_a_request_whose_answer_does_not_begin(void **state)
 static void the_default_is_paused_while_the_requests_body_still_arrives(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { default: 1s }" });
-    struct sock *c = client();
-    client_sends(c, POST("content-length: 10\r\n"));
+    struct sock *c = asks(POST("content-length: 10\r\n"));
     struct sock *u = upstream();
     for (int i = 0; i < 10; i++) {
         step(2 * SECONDS);
@@ -180,8 +162,7 @@ static void the_default_is_paused_while_the_requests_body_still_arrives(void **s
 static void an_interim_answer_passes_and_stops_no_timer(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { default: 1s }" });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     at(500 * MS);
     upstream_sends(u, "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
@@ -193,8 +174,7 @@ static void an_interim_answer_passes_and_stops_no_timer(void **state) {
 static void a_total_deadline_ends_a_chunked_answer_without_its_last_chunk(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 100ms\r\n"));
     struct sock *u = upstream();
     upstream_sends(u, ANSWER("transfer-encoding: chunked\r\n") "3\r\nabc\r\n");
     assert_has(unseen(c), "abc\r\n");
@@ -210,8 +190,7 @@ static void a_total_deadline_ends_a_chunked_answer_without_its_last_chunk(void *
 static void a_body_that_only_the_close_delimits_is_cut_by_a_reset(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, "GET / HTTP/1.0\r\nhost: a\r\nuser-agent: t\r\nx-request-timeout: 100ms\r\n\r\n");
+    struct sock *c = asks("GET / HTTP/1.0\r\nhost: a\r\nuser-agent: t\r\nx-request-timeout: 100ms\r\n\r\n");
     struct sock *u = upstream();
     upstream_sends(u, ANSWER("transfer-encoding: chunked\r\n") "3\r\nabc\r\n");
     assert_has(got(c), "abc");
@@ -223,10 +202,7 @@ static void a_body_that_only_the_close_delimits_is_cut_by_a_reset(void **state) 
 static void streaming_never_gives_a_tunnel_the_default_until_it_stands(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { default: 1s, idle: 1h, streaming: { detect: never } }" });
-    struct sock *c = client();
-    client_sends(c, GET("connection: upgrade\r\nupgrade: websocket\r\n"));
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET("connection: upgrade\r\nupgrade: websocket\r\n"));
     at(1 * SECONDS);
     assert_has(assert_answer(c, 504), "\"deadline\"");
     assert_reset(u);
@@ -235,21 +211,17 @@ static void streaming_never_gives_a_tunnel_the_default_until_it_stands(void **st
 static void a_stream_without_a_deadline_has_no_default(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { default: 1s, streaming: { idle: 1h } }" });
-    struct sock *c = client();
-    client_sends(c, GET("accept: text/event-stream\r\n"));
+    struct sock *c = asks(GET("accept: text/event-stream\r\n"));
     struct sock *u = upstream();
     assert_has_not(got(u), "x-request-timeout");
     at(1800 * SECONDS);
     assert_silent(c);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void max_clamps_what_the_client_asks(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { max: 2s, default: 1s }" });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 1h\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 1h\r\n"));
     struct sock *u = upstream();
     assert_has(got(u), "\r\nx-request-timeout: 1995ms\r\n");
     at(2000 * MS);
@@ -259,8 +231,7 @@ static void max_clamps_what_the_client_asks(void **state) {
 static void answer_margin_fires_before_the_clients_own_timer(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { answer_margin: 20ms }" });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 100ms\r\n"));
     at(79 * MS);
     assert_silent(c);
     at(80 * MS);
@@ -283,9 +254,7 @@ static void with_less_than_min_and_reserve_the_upstream_is_not_asked(void **stat
     client_sends(c, GET("x-request-timeout: 15ms\r\n"));
     struct sock *u = upstream();
     assert_has(got(u), "\r\nx-request-timeout: 10ms\r\n");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void when_its_turn_comes_with_too_little_left_the_upstream_does_not_see_it(void **state) {
     (void)state;
@@ -305,17 +274,14 @@ static void when_its_turn_comes_with_too_little_left_the_upstream_does_not_see_i
     assert_ended("completed");
     client_sends(a, GET());
     upstream_got(u, "GET / HTTP/1.1\r\n");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(a, 200);
-    assert_ended("completed");
+    answered(a, u);
 }
 
 /* ---- 2.7: told anew ------------------------------------------------------------------------------------------------------------------ */
 static void each_attempt_is_told_what_is_left_for_it(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { per_try: 300ms }, retry: { backoff: { base: 0s }, retries: 2, when: [ try_timeout ] }" });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 500ms\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 500ms\r\n"));
     struct sock *first = upstream();
     assert_has(got(first), "\r\nx-request-timeout: 300ms\r\n"); /* never more than per_try */
     at(300 * MS);
@@ -331,61 +297,49 @@ static void each_attempt_is_told_what_is_left_for_it(void **state) {
 static void a_stale_dialect_is_replaced_and_never_doubled(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 1s\r\nx-context-deadline: 1700000060000000000\r\ngrpc-timeout: 9H\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 1s\r\nx-context-deadline: 1700000060000000000\r\ngrpc-timeout: 9H\r\n"));
     struct sock *u = upstream();
     const char *text = got(u);
     assert_has(text, "\r\nx-request-timeout: 995ms\r\n");
     assert_has_not(text, "1700000060000000000");
     assert_has_not(text, "grpc-timeout");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 
 /* ---- 2.9: modes ------------------------------------------------------------------------------------------------------------------------ */
 static void observe_changes_nothing_on_the_wire_and_logs_what_would_have_happened(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { mode: observe, default: 1s }" });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 100ms\r\n"));
     struct sock *u = upstream();
     assert_has(got(u), "\r\nx-request-timeout: 100ms\r\n");
     at(5 * SECONDS);
     assert_silent(c);
     assert_open(u);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_logged("would_have", "deadline");
 }
 static void forward_tells_the_upstream_and_enforces_nothing(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { mode: forward }" });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 100ms\r\n"));
     struct sock *u = upstream();
     assert_has(got(u), "\r\nx-request-timeout: 95ms\r\n");
     at(5 * SECONDS);
     assert_silent(c);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void disabled_reads_tells_and_strips_nothing(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { mode: disabled }" });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: soon\r\ngrpc-timeout: 1n\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: soon\r\ngrpc-timeout: 1n\r\n"));
     struct sock *u = upstream();
     const char *text = got(u);
     assert_has(text, "\r\nx-request-timeout: soon\r\n");
     assert_has(text, "\r\ngrpc-timeout: 1n\r\n");
     at(1000 * SECONDS);
     assert_silent(c);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 
 /* ---- T17: time does not depend on bytes ------------------------------------------------------------------------------------------------- */
@@ -393,8 +347,7 @@ static void an_upstream_that_takes_no_byte_is_dropped_at_the_deadline(void **sta
     (void)state;
     stage((struct given){ 0 });
     world.connects[0] = SLOWLY;
-    struct sock *c = client();
-    client_sends(c, POST("content-length: 1000000\r\nx-request-timeout: 100ms\r\n"));
+    struct sock *c = asks(POST("content-length: 1000000\r\nx-request-timeout: 100ms\r\n"));
     struct sock *u = upstream();
     u->room = 200;
     accepts(u);

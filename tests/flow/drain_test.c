@@ -2,13 +2,6 @@
 // SIGTERM as a worker sees it: idle connections go at once, what is under way is finished, and what is not finished in time ends as shutdown.
 #include "tests/flow/stage.h"
 
-static struct sock *asked(struct sock **c, const char *request) {
-    *c = client();
-    client_sends(*c, request);
-    struct sock *u = upstream();
-    got(u);
-    return u;
-}
 static void drain(void) {
     worker_post_kind(&world.w, MESSAGE_DRAIN);
     settle();
@@ -19,9 +12,7 @@ static void idle_connections_close_at_once_on_both_sides(void **state) {
     (void)state;
     stage((struct given){ 0 });
     struct sock *c, *u = asked(&c, GET());
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     struct sock *fresh = client();
     drain();
     assert_true(c->closed && u->closed && fresh->closed);
@@ -45,8 +36,7 @@ static void what_is_under_way_is_finished_and_then_closes(void **state) {
 static void a_request_that_is_being_written_is_still_taken(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, "GET / HTTP/1.1\r\nhost: a\r\n");
+    struct sock *c = asks("GET / HTTP/1.1\r\nhost: a\r\n");
     drain();
     client_sends(c, "\r\n");
     struct sock *u = upstream();
@@ -60,17 +50,14 @@ static void who_waits_for_a_connection_still_gets_it(void **state) {
     (void)state;
     stage((struct given){ .upstream = "max_connections: 1" });
     struct sock *a, *u = asked(&a, GET());
-    struct sock *b = client();
-    client_sends(b, GET());
+    struct sock *b = asks(GET());
     drain();
     upstream_sends(u, ANSWER_OK);
     assert_answer(a, 200);
     struct sock *v = upstream_or_none();
     if (!v) v = u;
     upstream_got(v, "GET / ");
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(b, 200);
-    assert_ended("completed");
+    answered(b, v);
     assert_ended("completed");
     step(3 * SECONDS);
     assert_true(is_drained());
@@ -79,15 +66,12 @@ static void who_waits_while_a_connection_is_made_still_gets_it(void **state) {
     (void)state;
     stage((struct given){ 0 });
     world.connects[0] = SLOWLY;
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     drain();
     struct sock *u = upstream();
     if (u->closed) u = upstream(); /* it may be made anew */
     accepts(u);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     step(3 * SECONDS);
     assert_true(is_drained());
 }
@@ -125,8 +109,7 @@ static void a_second_signal_stops_and_nothing_is_left_even_so(void **state) {
     (void)state;
     stage((struct given){ 0 });
     struct sock *c, *u = asked(&c, GET());
-    struct sock *d = client();
-    client_sends(d, POST("content-length: 10\r\n") "123");
+    asks(POST("content-length: 10\r\n") "123");
     drain();
     worker_post_kind(&world.w, MESSAGE_STOP);
     settle();

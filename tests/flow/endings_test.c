@@ -3,13 +3,6 @@
 #include "tests/flow/stage.h"
 
 /* A request is with its upstream, and nothing of the answer came. */
-static struct sock *asked(struct sock **c, const char *request) {
-    *c = client();
-    client_sends(*c, request);
-    struct sock *u = upstream();
-    got(u);
-    return u;
-}
 
 /* ---- the client's ----------------------------------------------------------------------------------------------------------------- */
 static void completed_when_both_sides_are_done(void **state) {
@@ -155,8 +148,7 @@ static void a_slow_client_is_not_a_gone_one(void **state) {
 static void client_error_when_the_head_is_malformed(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, "GET / HTTP/1.1\r\nhost: a\r\nbad header\r\n\r\n");
+    struct sock *c = asks("GET / HTTP/1.1\r\nhost: a\r\nbad header\r\n\r\n");
     assert_answer(c, 400);
     assert_nobody_called();
     step(3 * SECONDS);
@@ -168,8 +160,7 @@ static void client_error_when_a_target_or_a_head_is_over_its_limit(void **state)
     stage((struct given){ .listener = "http1: { max_target: 64, max_head: 1KiB }" });
     char text[3000] = "GET /";
     memset(text + 5, 'a', 200);
-    struct sock *c = client();
-    client_sends(c, text);
+    struct sock *c = asks(text);
     assert_answer(c, 414);
     assert_ended("client_error");
     snprintf(text, sizeof text, "GET / HTTP/1.1\r\nhost: a\r\nx: %02000d\r\n\r\n", 0);
@@ -193,8 +184,7 @@ static void a_refused_head_is_answered_in_its_own_protocol(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[2000];
         snprintf(text, sizeof text, "%s HTTP/1.1\r\nhost: a\r\n%sx: %01000d\r\n\r\n", cases[i].first, cases[i].fields, 0);
-        struct sock *c = client();
-        client_sends(c, text);
+        struct sock *c = asks(text);
         assert_has(assert_answer(c, cases[i].status), cases[i].say);
         step(3 * SECONDS);
         assert_true(c->closed);
@@ -213,8 +203,7 @@ static void a_target_over_its_limit_is_refused_as_a_get_of_connect(void **state)
     stage((struct given){ .listener = "http1: { max_target: 64 }" });
     char text[400];
     snprintf(text, sizeof text, "GET /a.B/C?connect=v1&encoding=json&message=%0300d", 0);
-    struct sock *c = client();
-    client_sends(c, text);
+    struct sock *c = asks(text);
     assert_has(assert_answer(c, 429), "\"code\":\"resource_exhausted\"");
     assert_ended("client_error");
 }
@@ -233,8 +222,7 @@ static void client_error_in_a_body_drops_the_upstream_in_the_turn(void **state) 
 static void client_context_when_a_deadline_is_refused(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, GET("connect-timeout-ms: soon\r\n"));
+    struct sock *c = asks(GET("connect-timeout-ms: soon\r\n"));
     assert_has(assert_answer(c, 400), "client_context");
     assert_nobody_called();
     assert_ended("client_context");
@@ -245,15 +233,12 @@ static void client_context_when_a_deadline_is_refused(void **state) {
 static void no_route_is_404_and_the_connection_goes_on(void **state) {
     (void)state;
     stage((struct given){ .routes = "  - { match: { path: /here }, upstream: app }" });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     assert_has(assert_answer(c, 404), "no_route");
     assert_ended("no_route");
     assert_nobody_called();
     client_sends(c, GET_PATH("/here", ""));
-    upstream_sends(upstream(), ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, upstream());
 }
 static void shed_load_when_the_queue_is_full(void **state) {
     (void)state;
@@ -294,9 +279,7 @@ static void operator_cancelled_by_a_message_with_its_id(void **state) {
     worker_post(&world.w, m);
     settle();
     assert_silent(c);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void shutdown_when_the_drain_time_is_over(void **state) {
     (void)state;
@@ -319,8 +302,7 @@ static void connect_failure_when_it_refuses(void **state) {
     (void)state;
     stage((struct given){ .policy = NO_RETRY });
     world.connects[0] = REFUSED;
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     assert_has(assert_answer(c, 503), "connect_failure");
     assert_true(upstream()->closed);
     assert_ended("connect_failure");
@@ -331,8 +313,7 @@ static void connect_failure_when_the_system_refuses_at_once(void **state) {
     (void)state;
     stage((struct given){ .policy = NO_RETRY });
     world.connects[0] = UNREACHABLE;
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     assert_has(assert_answer(c, 503), "connect_failure");
     assert_said_in_the_turn(c);
     assert_ended("connect_failure");
@@ -341,8 +322,7 @@ static void connect_timeout_when_it_does_not_accept(void **state) {
     (void)state;
     stage((struct given){ .upstream = "connect_timeout: 500ms", .policy = NO_RETRY });
     world.connects[0] = SLOWLY;
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     at(499 * MS);
     assert_silent(c);
     at(500 * MS);
@@ -461,8 +441,7 @@ static void upstream_idle_when_it_takes_nothing_of_the_upload(void **state) {
     (void)state;
     stage((struct given){ .upstream = "write_timeout: none", .policy = "deadline: { idle: 30s, default: 10m, max: 10m }" });
     world.connects[0] = SLOWLY;
-    struct sock *c = client();
-    client_sends(c, POST("content-length: 1000000\r\n"));
+    struct sock *c = asks(POST("content-length: 1000000\r\n"));
     struct sock *u = upstream();
     u->room = 1000;
     accepts(u);

@@ -49,8 +49,7 @@ static void checks(unsigned n, const char *text) {
     while (n--) answers(check(), text);
 }
 static void assert_served_by(uint16_t port) {
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     assert_int_equal(u->port, port);
     upstream_got(u, "GET / HTTP/1.1\r\n");
@@ -60,8 +59,7 @@ static void assert_served_by(uint16_t port) {
     client_finishes(c);
 }
 static void assert_refused(void) {
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     assert_has(assert_answer(c, 503), "no healthy endpoint");
     assert_nobody_called();
     assert_ended("connect_failure");
@@ -340,8 +338,7 @@ static void one_that_refused_a_connection_is_better_than_one_that_is_out(void **
     stage_many(PAIR, "");
     take_out_first();
     world.connects[1] = REFUSED;
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     assert_answer(c, 503);
     assert_ended("connect_failure");
     while (upstream_or_none()) { }
@@ -375,9 +372,7 @@ static void connections_to_one_that_is_out_close_and_new_ones_are_made_when_it_i
     struct sock *idle = upstream();
     client_sends(d, GET());
     struct sock *busy = upstream();
-    upstream_sends(idle, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, idle);
     checks(3, BAD_503);
     assert_closed(idle);
     assert_open(busy);
@@ -385,20 +380,15 @@ static void connections_to_one_that_is_out_close_and_new_ones_are_made_when_it_i
     client_sends(c, GET());
     struct sock *fresh = upstream();
     upstream_got(fresh, "GET / HTTP/1.1\r\n");
-    upstream_sends(fresh, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
-    upstream_sends(busy, ANSWER_OK);
-    assert_answer(d, 200);
-    assert_ended("completed");
+    answered(c, fresh);
+    answered(d, busy);
 }
 static void who_waits_for_a_connection_to_one_that_goes_out_is_given_another(void **state) {
     (void)state;
     stage_many(PAIR, "balance: round_robin, connect_timeout: 1h");
     for (unsigned i = 0; i < 2; i++) answers(upstream(), OK_204);
     world.connects[0] = world.connects[1] = SLOWLY;
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     assert_int_equal(u->port, 9001);
     world.connects[0] = world.connects[1] = AT_ONCE;
@@ -408,9 +398,7 @@ static void who_waits_for_a_connection_to_one_that_goes_out_is_given_another(voi
     struct sock *v = upstream();
     assert_int_equal(v->port, 9002);
     upstream_got(v, "GET / HTTP/1.1\r\n");
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     assert_int_equal(count(METRIC_UPSTREAM_CONNECT_FAILURES), 0);
 }
 
@@ -419,37 +407,26 @@ static void a_full_pool_is_nothing_to_a_check(void **state) {
     (void)state;
     stage_one("max_connections: 1, max_requests: 1, max_pending: 0");
     checks(1, OK_204);
-    struct sock *c = client();
-    client_sends(c, GET());
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET());
     checks(5, OK_204);
     assert_int_equal(count(METRIC_HEALTH_FAILURES), 0);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void what_hangs_at_one_that_is_out_keeps_nobody_from_the_others(void **state) {
     (void)state;
     stage_many(PAIR, "max_connections: 1, balance: round_robin");
     for (unsigned i = 0; i < 2; i++) answers(upstream(), OK_204);
-    struct sock *hangs = client();
-    client_sends(hangs, GET());
+    struct sock *hangs = asks(GET());
     struct sock *u = upstream();
     assert_int_equal(u->port, 9001);
     got(u);
-    struct sock *waits = client();
-    client_sends(waits, GET());
+    struct sock *waits = asks(GET());
     assert_nobody_called();
     take_out_first();
     struct sock *v = upstream();
     assert_int_equal(v->port, 9002);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(waits, 200);
-    assert_ended("completed");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(hangs, 200);
-    assert_ended("completed");
+    answered(waits, v);
+    answered(hangs, u);
 }
 
 /* The next one that the gateway calls and keeps: no check of type tcp. */
@@ -560,9 +537,7 @@ static void who_is_out_stays_out_while_the_gateway_drains(void **state) {
     got(u);
     client_sends(d, GET());
     drain();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     struct sock *v = upstream_or_none();
     assert_true(!v || v->port == 9002);
     upstream_sends(v ? v : u, ANSWER_OK);
@@ -646,9 +621,7 @@ static void who_waits_is_told_when_the_healthy_endpoint_is_resolved_away(void **
     RESOLVES(9001);
     assert_answer(waits, 503);
     assert_ended("connect_failure");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 /* All at once: while the old ones go, those that are out among them, the new ones are about to come. */
 static void who_waits_goes_to_the_addresses_that_come_as_the_others_go(void **state) {
@@ -667,30 +640,23 @@ static void who_waits_goes_to_the_addresses_that_come_as_the_others_go(void **st
     RESOLVES(9004);
     assert_nothing_ended();
     answers(upstream(), OK_204);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     u = upstream();
     assert_int_equal(u->port, 9004);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(waits, 200);
-    assert_ended("completed");
+    answered(waits, u);
 }
 static void a_name_that_is_not_resolved_yet_is_waited_for_though_all_others_are_out(void **state) {
     (void)state;
     stage_many("127.0.0.1:9001, app.test:9002", "");
     answers(upstream(), BAD_503);
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     assert_nothing_ended();
     RESOLVES_AS(1, 9002);
     struct sock *u = upstream();
     assert_int_equal(u->port, 9002);
     upstream_got(u, "GET / HTTP/1.1\r\n");
     answers(upstream(), OK_204);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 /* To none, to twenty and to others, while checks and requests are under way: leave() asserts that nothing is left of any of it. */
 static void a_name_may_change_at_every_moment_of_its_checks(void **state) {
@@ -706,8 +672,7 @@ static void a_name_may_change_at_every_moment_of_its_checks(void **state) {
         }
         for (unsigned i = 0; i < 8; i++) world.connects[i] = (chance >> i & 3) == 3 ? (chance >> (i + 8) & 1 ? SLOWLY : REFUSED) : AT_ONCE;
         resolves(0, ports, n);
-        struct sock *c = client();
-        client_sends(c, GET());
+        struct sock *c = asks(GET());
         step((int64_t)(chance >> 24) * MS / 4);
         for (struct sock *s; (s = upstream_or_none());) {
             chance = chance * 1664525 + 1013904223;

@@ -6,14 +6,12 @@
 #define BUSY "HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"
 #define CALL "content-type: application/grpc\nte: trailers\n"
 
-static void stage_pair(const char *policy) {
-    stage((struct given){ .upstream = "max_connections: 8 }\n  pair: { endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002, 127.0.0.1:9003 ]", .policy = policy,
-                          .routes = "  - { match: { path: /* }, upstream: pair }" });
-}
-static struct sock *asks(const char *request) {
-    struct sock *c = client();
-    client_sends(c, request);
-    return c;
+/* The upstream that is asked first is slow; another is asked beside it. */
+static struct sock *hedged(struct sock **c, struct sock **u, const char *request) {
+    *c = asks(request);
+    *u = upstream();
+    at(101 * MS);
+    return upstream();
 }
 static uint64_t silenced(void) { /* cancels that nobody else hears of */
     uint64_t n = 0;
@@ -24,7 +22,7 @@ static uint64_t silenced(void) { /* cancels that nobody else hears of */
 /* ---- who wins -------------------------------------------------------------------------------------------------------------------------------- */
 static void the_hedge_answers_first_and_the_slow_one_is_dropped_in_that_turn(void **state) {
     (void)state;
-    stage_pair(HEDGE);
+    stage_endpoints(3, "", HEDGE);
     struct sock *c = asks(GET("x-request-timeout: 1s\r\n"));
     struct sock *u = upstream();
     assert_has(upstream_got(u, "GET / HTTP/1.1\r\n"), "x-request-timeout: 995ms\r\n");
@@ -53,11 +51,8 @@ static void the_hedge_answers_first_and_the_slow_one_is_dropped_in_that_turn(voi
 }
 static void the_first_one_answers_first_and_the_hedge_is_dropped(void **state) {
     (void)state;
-    stage_pair(HEDGE);
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", HEDGE);
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     got(v);
     upstream_sends(u, ANSWER_OK);
     assert_answer(c, 200);
@@ -69,7 +64,7 @@ static void the_first_one_answers_first_and_the_hedge_is_dropped(void **state) {
 }
 static void an_answer_in_time_needs_no_hedge(void **state) {
     (void)state;
-    stage_pair(HEDGE);
+    stage_endpoints(3, "", HEDGE);
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     at(50 * MS);
@@ -83,11 +78,8 @@ static void an_answer_in_time_needs_no_hedge(void **state) {
 }
 static void both_answer_in_one_turn_and_the_client_gets_one(void **state) {
     (void)state;
-    stage_pair(HEDGE);
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", HEDGE);
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     queues(u, ANSWER("content-length: 3\r\n") "one");
     queues(v, ANSWER("content-length: 3\r\n") "two");
     settle();
@@ -98,15 +90,13 @@ static void both_answer_in_one_turn_and_the_client_gets_one(void **state) {
 }
 static void a_hedge_that_waits_for_its_connection_is_withdrawn(void **state) {
     (void)state;
-    stage_pair(HEDGE);
+    stage_endpoints(3, "", HEDGE);
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     world.connects[1] = world.connects[2] = SLOWLY;
     at(101 * MS);
     struct sock *v = upstream();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_int_equal(atomic_load(&world.w.metrics.cancels[ENDING_COMPLETED][LEVEL_WITHDRAWN]), 1);
     accepts(v);
     assert_silent(v);
@@ -114,25 +104,17 @@ static void a_hedge_that_waits_for_its_connection_is_withdrawn(void **state) {
 /* The connection is slow, not the upstream. */
 static void a_connection_that_does_not_come_is_hedged_at_another_endpoint(void **state) {
     (void)state;
-    stage_pair(HEDGE);
+    stage_endpoints(3, "", HEDGE);
     world.connects[0] = SLOWLY;
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     assert_true(v->port != u->port);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     assert_logged("winner", "2");
 }
 static void as_many_as_max_and_each_to_another(void **state) {
     (void)state;
-    stage_pair("retry: { hedge: { after: 100ms, max: 2 } }");
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", "retry: { hedge: { after: 100ms, max: 2 } }");
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     at(199 * MS);
     assert_nobody_called();
     at(202 * MS);
@@ -152,16 +134,11 @@ static void as_many_as_max_and_each_to_another(void **state) {
 /* ---- who fails ------------------------------------------------------------------------------------------------------------------------------------ */
 static void what_fails_while_another_is_under_way_is_not_the_outcome(void **state) {
     (void)state;
-    stage_pair(HEDGE);
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", HEDGE);
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     upstream_resets(u);
     assert_silent(c);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     c = asks(GET());
     u = upstream_or_none();
     if (!u) u = v;
@@ -169,18 +146,13 @@ static void what_fails_while_another_is_under_way_is_not_the_outcome(void **stat
     struct sock *w = upstream();
     upstream_resets(w); /* the hedge fails, the first goes on */
     assert_silent(c);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_logged("winner", "1");
 }
 static void when_all_have_failed_the_last_outcome_counts(void **state) {
     (void)state;
-    stage_pair(HEDGE);
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", HEDGE);
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     upstream_sends(v, "nonsense\r\n\r\n");
     assert_silent(c);
     upstream_resets(u);
@@ -192,11 +164,8 @@ static void when_all_have_failed_the_last_outcome_counts(void **state) {
 }
 static void a_retry_follows_when_the_last_has_failed_and_may_be_hedged_in_turn(void **state) {
     (void)state;
-    stage_pair("retry: { when: [ upstream_closed ], backoff: { base: 0s }, hedge: { after: 100ms, max: 2 } }");
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", "retry: { when: [ upstream_closed ], backoff: { base: 0s }, hedge: { after: 100ms, max: 2 } }");
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     upstream_resets(u);
     assert_nobody_called();
     upstream_resets(v);
@@ -206,20 +175,15 @@ static void a_retry_follows_when_the_last_has_failed_and_may_be_hedged_in_turn(v
     step(2 * MS);
     struct sock *x = upstream();
     assert_open(w);
-    upstream_sends(x, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, x);
     assert_logged("attempts", "4");
     assert_logged("hedges", "2");
     assert_logged("winner", "4");
 }
 static void a_status_that_is_tried_again_does_not_win(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 0, when: [ 503 ], hedge: { after: 100ms } }");
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", "retry: { retries: 0, when: [ 503 ], hedge: { after: 100ms } }");
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     upstream_sends(u, BUSY);
     assert_silent(c);
     upstream_sends(v, ANSWER_OK);
@@ -228,7 +192,7 @@ static void a_status_that_is_tried_again_does_not_win(void **state) {
 }
 static void a_status_that_is_tried_again_passes_where_it_is_all_that_came(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 0, when: [ 503 ], hedge: { after: 100ms } }");
+    stage_endpoints(3, "", "retry: { retries: 0, when: [ 503 ], hedge: { after: 100ms } }");
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     at(101 * MS);
@@ -240,45 +204,32 @@ static void a_status_that_is_tried_again_passes_where_it_is_all_that_came(void *
 }
 static void per_try_ends_one_and_the_other_goes_on(void **state) {
     (void)state;
-    stage_pair("deadline: { per_try: 300ms }, " HEDGE);
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", "deadline: { per_try: 300ms }, " HEDGE);
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     at(301 * MS);
     assert_reset(u);
     assert_open(v);
     assert_silent(c);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
 }
 static void per_try_of_all_in_one_turn_is_one_outcome(void **state) {
     (void)state;
-    stage_pair("deadline: { per_try: 300ms }, retry: { when: [ try_timeout ], backoff: { base: 0s }, hedge: { after: 100ms } }");
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", "deadline: { per_try: 300ms }, retry: { when: [ try_timeout ], backoff: { base: 0s }, hedge: { after: 100ms } }");
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     world.now = 500 * MS; /* the machine stood still: both are late now */
     settle();
     assert_true(u->closed && v->closed);
     struct sock *w = upstream();
     assert_nobody_called();
-    upstream_sends(w, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, w);
     assert_logged("attempts", "3");
 }
 
 /* ---- the end of it all ---------------------------------------------------------------------------------------------------------------------------- */
 static void a_client_that_leaves_ends_all_of_them_in_one_turn(void **state) {
     (void)state;
-    stage_pair("retry: { hedge: { after: 100ms, max: 2 } }");
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", "retry: { hedge: { after: 100ms, max: 2 } }");
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     client_resets(c);
     assert_reset(u), assert_closed_in_the_turn(u);
     assert_reset(v), assert_closed_in_the_turn(v);
@@ -289,11 +240,8 @@ static void a_client_that_leaves_ends_all_of_them_in_one_turn(void **state) {
 }
 static void the_deadline_ends_all_of_them_in_one_turn(void **state) {
     (void)state;
-    stage_pair(HEDGE);
-    struct sock *c = asks(GET("x-request-timeout: 300ms\r\n"));
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", HEDGE);
+    struct sock *c, *u, *v = hedged(&c, &u, GET("x-request-timeout: 300ms\r\n"));
     at(300 * MS);
     assert_answer(c, 504);
     assert_true(u->closed_turn == c->said_turn && v->closed_turn == c->said_turn);
@@ -301,19 +249,17 @@ static void the_deadline_ends_all_of_them_in_one_turn(void **state) {
 }
 static void with_too_little_left_there_is_no_hedge(void **state) {
     (void)state;
-    stage_pair(HEDGE);
+    stage_endpoints(3, "", HEDGE);
     struct sock *c = asks(GET("x-request-timeout: 110ms\r\n"));
     struct sock *u = upstream();
     at(105 * MS);
     assert_nobody_called();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_not_logged("hedges");
 }
 static void past_the_budget_there_is_no_hedge(void **state) {
     (void)state;
-    stage_pair("retry: { hedge: { after: 100ms }, budget: { ratio: 0%, floor: 1 } }");
+    stage_endpoints(3, "", "retry: { hedge: { after: 100ms }, budget: { ratio: 0%, floor: 1 } }");
     struct sock *a = asks(GET()), *b = asks(GET());
     struct sock *u = upstream(), *v = upstream();
     at(101 * MS);
@@ -335,14 +281,9 @@ static void past_the_budget_there_is_no_hedge(void **state) {
 /* T44: the call would cancel the winner's work, too. */
 static void a_loser_is_not_told_by_a_call(void **state) {
     (void)state;
-    stage_pair(HEDGE ", cancel: { http1: [ call, drain ], call: { path: /cancel } }");
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed"); /* the log does not wait for what drains */
+    stage_endpoints(3, "", HEDGE ", cancel: { http1: [ call, drain ], call: { path: /cancel } }");
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
+    answered(c, v); /* the log does not wait for what drains */
     assert_open(u);
     assert_nobody_called();
     assert_int_equal(count(METRIC_CALLS), 0);
@@ -354,18 +295,16 @@ static void a_loser_is_not_told_by_a_call(void **state) {
 /* ---- what may be hedged, and its body ------------------------------------------------------------------------------------------------------------- */
 static void a_post_is_not_hedged_unless_it_is_named(void **state) {
     (void)state;
-    stage_pair(HEDGE);
+    stage_endpoints(3, "", HEDGE);
     struct sock *c = asks(POST("content-length: 1\r\n") "x");
     struct sock *u = upstream();
     at(1000 * MS);
     assert_nobody_called();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void each_attempt_reads_a_body_that_still_comes_on_its_own(void **state) {
     (void)state;
-    stage_pair(HEDGE);
+    stage_endpoints(3, "", HEDGE);
     struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc");
     struct sock *u = upstream();
     assert_has(upstream_got(u, "PUT / HTTP/1.1\r\n"), "\r\n\r\nabc");
@@ -386,10 +325,8 @@ static void each_attempt_reads_a_body_that_still_comes_on_its_own(void **state) 
 }
 static void past_the_buffer_the_one_that_is_furthest_goes_on_alone(void **state) {
     (void)state;
-    stage_pair("retry: { hedge: { after: 100ms }, buffer: 4KiB }");
-    struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n");
-    struct sock *u = upstream();
-    got(u);
+    stage_endpoints(3, "", "retry: { hedge: { after: 100ms }, buffer: 4KiB }");
+    struct sock *c, *u = asked(&c, "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n");
     takes(u, 0);
     sends_n(c, 'x', 1000);
     at(101 * MS);
@@ -399,45 +336,36 @@ static void past_the_buffer_the_one_that_is_furthest_goes_on_alone(void **state)
     sends_n(c, 'x', 99000);
     assert_true(u->closed);
     assert_int_equal(strspn(got(v), "x"), 99000);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
 }
 static void a_body_that_is_too_long_already_is_not_hedged(void **state) {
     (void)state;
-    stage_pair("retry: { hedge: { after: 100ms }, buffer: 4KiB }");
+    stage_endpoints(3, "", "retry: { hedge: { after: 100ms }, buffer: 4KiB }");
     struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n");
     struct sock *u = upstream();
     sends_n(c, 'x', 100000);
     at(200 * MS);
     assert_nobody_called();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 /* The upload waits for a 100 (Continue), and the first upstream says none. */
 static void a_client_that_expects_100_hears_it_from_the_hedge(void **state) {
     (void)state;
-    stage_pair(HEDGE);
-    struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", HEDGE);
+    struct sock *c, *u, *v = hedged(&c, &u, "PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
     got(u), got(v);
     upstream_sends(v, "HTTP/1.1 100 Continue\r\n\r\n");
     assert_answer(c, 100);
     client_sends(c, "abc");
     upstream_got(u, "abc");
     upstream_got(v, "abc");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_logged("winner", "1");
 }
 /* The deadline of a try passes in the turn in which the buffer does: who is left is not taken for less than who is over. */
 static void past_the_buffer_who_is_over_counts_no_more(void **state) {
     (void)state;
-    stage_pair("deadline: { per_try: 300ms }, retry: { hedge: { after: 100ms }, buffer: 4KiB }");
+    stage_endpoints(3, "", "deadline: { per_try: 300ms }, retry: { hedge: { after: 100ms }, buffer: 4KiB }");
     struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n");
     sends_n(c, 'x', 3000);
     struct sock *u = upstream();
@@ -449,26 +377,19 @@ static void past_the_buffer_who_is_over_counts_no_more(void **state) {
     queue_bytes(c, rest, sizeof rest);
     settle();
     assert_true(u->closed && !v->closed);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
 }
 static void only_one_of_them_speaks_before_its_answer(void **state) {
     (void)state;
-    stage_pair(HEDGE);
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    at(101 * MS);
-    struct sock *v = upstream();
+    stage_endpoints(3, "", HEDGE);
+    struct sock *c, *u, *v = hedged(&c, &u, GET());
     upstream_sends(v, "HTTP/1.1 103 Early Hints\r\nlink: </v>\r\n\r\n");
     assert_has(assert_answer(c, 103), "</v>");
     upstream_sends(u, "HTTP/1.1 103 Early Hints\r\nlink: </u>\r\n\r\n");
     assert_silent(c);
     upstream_sends(v, "HTTP/1.1 103 Early Hints\r\nlink: </w>\r\n\r\n");
     assert_has(assert_answer(c, 103), "</w>");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 
 /* ---- gRPC ------------------------------------------------------------------------------------------------------------------------------------------ */

@@ -8,7 +8,7 @@
 #define REFUSED_CODE 7u
 
 /* One stream is with the upstream. */
-static int32_t asked(struct h2 *c, struct h2 **u, int32_t *at_upstream, const char *lines) {
+static int32_t h2_asked(struct h2 *c, struct h2 **u, int32_t *at_upstream, const char *lines) {
     int32_t id = h2_get(c, "/", lines);
     h2_settle(c, *u);
     if (!*u) *u = h2_upstream();
@@ -22,7 +22,7 @@ static void a_deadline_resets_one_stream_and_its_neighbour_lives(void **state) {
     stage((struct given){ .upstream = UP });
     struct h2 *c = h2_client(), *u = NULL;
     int32_t one, two;
-    int32_t a = asked(c, &u, &one, "x-request-timeout: 100ms\n"), b = asked(c, &u, &two, NULL);
+    int32_t a = h2_asked(c, &u, &one, "x-request-timeout: 100ms\n"), b = h2_asked(c, &u, &two, NULL);
     assert_has(h2_stream(u, one)->head, "x-request-timeout: 95ms\n");
     at(100 * MS);
     assert_int_equal(u->s->said_turn, c->s->said_turn);
@@ -45,7 +45,7 @@ static void a_clients_reset_is_passed_on_in_the_turn(void **state) {
     stage((struct given){ .upstream = UP });
     struct h2 *c = h2_client(), *u = NULL;
     int32_t one;
-    int32_t a = asked(c, &u, &one, NULL);
+    int32_t a = h2_asked(c, &u, &one, NULL);
     h2_resets(c, a, CANCEL);
     h2_write(c);
     turn();
@@ -62,7 +62,7 @@ static void a_request_and_its_reset_in_one_edge_never_reach_the_upstream(void **
     stage((struct given){ .upstream = UP });
     struct h2 *c = h2_client(), *u = NULL;
     int32_t one;
-    asked(c, &u, &one, NULL);
+    h2_asked(c, &u, &one, NULL);
     int32_t b = h2_get(c, "/b", NULL);
     h2_write(c);
     h2_resets(c, b, CANCEL);
@@ -81,7 +81,7 @@ static void a_client_that_is_gone_before_its_head_is_written_leaves_its_address(
     stage((struct given){ .upstream = UP, .policy = "cancel: { client_gone: ignore }" });
     struct h2 *c = h2_client(), *u = NULL;
     int32_t one;
-    asked(c, &u, &one, NULL);
+    h2_asked(c, &u, &one, NULL);
     struct sock *d = client(), *e = client();
     takes(u->s, 0);
     client_sends(d, GET_PATH("/d", "")); /* finds the socket full */
@@ -107,8 +107,8 @@ static void a_lost_client_connection_resets_each_of_its_streams_and_no_other(voi
     stage((struct given){ .upstream = UP });
     struct h2 *c = h2_client(), *d = h2_client(), *u = NULL;
     int32_t up[6], other;
-    for (int i = 0; i < 6; i++) asked(c, &u, &up[i], NULL);
-    int32_t id = asked(d, &u, &other, NULL);
+    for (int i = 0; i < 6; i++) h2_asked(c, &u, &up[i], NULL);
+    int32_t id = h2_asked(d, &u, &other, NULL);
     queues_rst(c->s);
     turn();
     for (int i = 0; i < 6; i++) {
@@ -129,7 +129,7 @@ static void past_the_reset_budget_cancels_wait_and_the_connection_is_spared(void
     stage((struct given){ .upstream = UP ", reset_budget: { burst: 3, rate: 10/s }", .policy = "cancel: { drain_limit: { time: 10s } }" });
     struct h2 *c = h2_client(), *u = NULL;
     int32_t up[6];
-    for (int i = 0; i < 6; i++) asked(c, &u, &up[i], NULL);
+    for (int i = 0; i < 6; i++) h2_asked(c, &u, &up[i], NULL);
     client_resets(c->s);
     h2_read(u);
     assert_int_equal(u->resets, 3);
@@ -157,7 +157,7 @@ static void a_hundred_cancels_in_full_flight_cost_the_connection_no_window(void 
     struct h2 *c = h2_client(), *u = NULL;
     for (int i = 0; i < 100; i++) {
         int32_t one;
-        int32_t a = asked(c, &u, &one, NULL);
+        int32_t a = h2_asked(c, &u, &one, NULL);
         h2_answers(u, one, "200", NULL, 60000, true);
         h2_write(u); /* its DATA and our reset cross */
         h2_resets(c, a, CANCEL);
@@ -165,7 +165,7 @@ static void a_hundred_cancels_in_full_flight_cost_the_connection_no_window(void 
         assert_ended_at("client_reset", "native");
     }
     int32_t last;
-    int32_t a = asked(c, &u, &last, NULL);
+    int32_t a = h2_asked(c, &u, &last, NULL);
     h2_answers(u, last, "200", NULL, 3000000, false);
     for (int i = 0; i < 200; i++) h2_settle(u, c);
     assert_int_equal(h2_stream(c, a)->received, 3000000);
@@ -198,7 +198,7 @@ static void a_refused_stream_is_asked_again_and_one_that_may_have_run_is_not(voi
     stage((struct given){ .upstream = UP });
     struct h2 *c = h2_client(), *u = NULL;
     int32_t one;
-    int32_t a = asked(c, &u, &one, NULL);
+    int32_t a = h2_asked(c, &u, &one, NULL);
     h2_resets(u, one, REFUSED_CODE);
     h2_settle(u, c);
     int32_t again = h2_next(u);
@@ -207,7 +207,7 @@ static void a_refused_stream_is_asked_again_and_one_that_may_have_run_is_not(voi
     assert_h2_status(c, a, "200");
     assert_ended("completed");
     assert_logged("attempts", "2");
-    a = asked(c, &u, &one, NULL); /* T39 */
+    a = h2_asked(c, &u, &one, NULL); /* T39 */
     h2_resets(u, one, INTERNAL);
     h2_settle(u, c);
     assert_int_equal(u->answered, u->n);
@@ -222,7 +222,7 @@ static void streams_above_goaways_last_go_to_another_connection_and_those_below_
     stage((struct given){ .upstream = UP });
     struct h2 *c = h2_client(), *u = NULL;
     int32_t one, two;
-    int32_t a = asked(c, &u, &one, NULL), b = asked(c, &u, &two, NULL);
+    int32_t a = h2_asked(c, &u, &one, NULL), b = h2_asked(c, &u, &two, NULL);
     nghttp2_submit_goaway(u->ng, NGHTTP2_FLAG_NONE, one, 0, NULL, 0);
     h2_settle(u, c);
     struct h2 *v = h2_upstream();
@@ -258,7 +258,7 @@ static void no_error_after_a_whole_answer_is_its_end_and_before_it_truncation(vo
     assert_true(h2_stream(c, a)->ended);
     assert_int_equal(h2_stream(c, a)->received, 7);
     assert_ended("completed");
-    a = asked(c, &u, &one, NULL);
+    a = h2_asked(c, &u, &one, NULL);
     h2_answers(u, one, "200", NULL, 7, true);
     h2_write(u);
     h2_resets(u, one, NGHTTP2_NO_ERROR);
@@ -273,7 +273,7 @@ static void an_answer_is_cut_in_its_middle_by_the_code_of_its_ending(void **stat
     stage((struct given){ .upstream = UP });
     struct h2 *c = h2_client(), *u = NULL;
     int32_t one;
-    int32_t a = asked(c, &u, &one, "x-request-timeout: 100ms\n");
+    int32_t a = h2_asked(c, &u, &one, "x-request-timeout: 100ms\n");
     h2_answers(u, one, "200", NULL, 7, true);
     h2_settle(u, c);
     at(100 * MS);
@@ -281,7 +281,7 @@ static void an_answer_is_cut_in_its_middle_by_the_code_of_its_ending(void **stat
     assert_h2_reset(u, one, CANCEL);
     assert_false(h2_stream(c, a)->ended);
     assert_ended_at("deadline", "native");
-    a = asked(c, &u, &one, NULL);
+    a = h2_asked(c, &u, &one, NULL);
     h2_answers(u, one, "200", NULL, 7, true);
     h2_settle(u, c);
     upstream_resets(u->s);
@@ -383,8 +383,7 @@ static void an_answer_that_has_all_its_bytes_is_no_cut_one_at_the_deadline(void 
 static void an_http1_client_that_leaves_resets_the_http2_stream(void **state) {
     (void)state;
     stage((struct given){ .upstream = UP });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct h2 *u = h2_upstream();
     h2_settle(u, NULL);
     int32_t one = h2_next(u);
@@ -443,7 +442,7 @@ static void sigterm_says_goaway_and_lets_streams_finish(void **state) {
     stage((struct given){ .upstream = UP });
     struct h2 *c = h2_client(), *u = NULL;
     int32_t one;
-    int32_t a = asked(c, &u, &one, NULL);
+    int32_t a = h2_asked(c, &u, &one, NULL);
     worker_post_kind(&world.w, MESSAGE_DRAIN);
     h2_settle(c, u);
     assert_true(c->goaway);

@@ -3,13 +3,6 @@
 // of an upstream whose last words came before its end.
 #include "tests/flow/stage.h"
 
-static struct sock *asked(struct sock **c, const char *request) {
-    *c = client();
-    client_sends(*c, request);
-    struct sock *u = upstream();
-    got(u);
-    return u;
-}
 
 /* ---- FIN ---------------------------------------------------------------------------------------------------------------------------- */
 /* T1 */
@@ -20,9 +13,7 @@ static void a_fin_of_http_1_0_is_tolerated(void **state) {
     client_finishes(c);
     assert_open(u);
     step(5 * SECONDS);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_closed(c);
 }
 static void a_fin_without_a_user_agent_is_tolerated(void **state) {
@@ -33,9 +24,7 @@ static void a_fin_without_a_user_agent_is_tolerated(void **state) {
     queues_fin(c);
     settle();
     struct sock *u = upstream();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_closed(c);
 }
 static void half_close_says_what_a_fin_means(void **state) {
@@ -43,9 +32,7 @@ static void half_close_says_what_a_fin_means(void **state) {
     stage((struct given){ .policy = "cancel: { half_close: tolerate }" });
     struct sock *c, *u = asked(&c, GET());
     client_finishes(c);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     leave(NULL);
     stage((struct given){ .policy = "cancel: { half_close: abort }" });
     u = asked(&c, "GET / HTTP/1.0\r\n\r\n");
@@ -145,8 +132,7 @@ static void a_fin_between_requests_closes_in_good_order(void **state) {
 static void a_fin_in_the_middle_of_a_head_asks_nobody(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, "GET / HTTP/1.1\r\nho");
+    struct sock *c = asks("GET / HTTP/1.1\r\nho");
     client_finishes(c);
     assert_true(c->closed);
     assert_nobody_called();
@@ -166,8 +152,7 @@ static void a_fin_behind_a_body_that_is_not_read_yet_is_no_leaving(void **state)
     (void)state;
     stage((struct given){ 0 });
     world.connects[0] = SLOWLY;
-    struct sock *c = client();
-    client_sends(c, "POST / HTTP/1.0\r\ncontent-length: 900000\r\n\r\n");
+    struct sock *c = asks("POST / HTTP/1.0\r\ncontent-length: 900000\r\n\r\n");
     struct sock *u = upstream();
     u->room = 1000;
     accepts(u);
@@ -178,16 +163,13 @@ static void a_fin_behind_a_body_that_is_not_read_yet_is_no_leaving(void **state)
     takes(u, UNBOUNDED);
     const char *body = strstr(got(u), "\r\n\r\n");
     assert_int_equal(strspn(body + 4, "x"), 900000);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void a_reset_behind_a_body_that_is_not_read_cancels_at_once(void **state) {
     (void)state;
     stage((struct given){ 0 });
     world.connects[0] = SLOWLY;
-    struct sock *c = client();
-    client_sends(c, POST("content-length: 900000\r\n"));
+    struct sock *c = asks(POST("content-length: 900000\r\n"));
     struct sock *u = upstream();
     u->room = 1000;
     accepts(u);
@@ -314,17 +296,14 @@ static void lingering_ends_at_its_bytes(void **state) {
 static void expect_100_is_passed_on_and_its_answer_comes_back(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, POST("content-length: 3\r\nexpect: 100-continue\r\n"));
+    struct sock *c = asks(POST("content-length: 3\r\nexpect: 100-continue\r\n"));
     struct sock *u = upstream();
     assert_has(got(u), "100-continue");
     upstream_sends(u, "HTTP/1.1 100 Continue\r\n\r\n");
     assert_answer(c, 100);
     client_sends(c, "abc");
     upstream_got(u, "abc");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 
 /* The input that is being fed was freed by the close of its connection, which settling another's body had written. */
@@ -375,8 +354,7 @@ static void a_fin_behind_a_body_that_waits_and_an_answer_of_our_own_do_not_turn_
     (void)state;
     stage((struct given){ 0 });
     world.connects[0] = SLOWLY;
-    struct sock *c = client();
-    client_sends(c, "POST / HTTP/1.1\r\nhost: a\r\nx-request-timeout: 100ms\r\ncontent-length: 200000\r\n\r\n");
+    struct sock *c = asks("POST / HTTP/1.1\r\nhost: a\r\nx-request-timeout: 100ms\r\ncontent-length: 200000\r\n\r\n");
     struct sock *u = upstream();
     u->room = 0;
     accepts(u);

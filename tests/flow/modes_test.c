@@ -4,13 +4,6 @@
 
 #define HTTP2 "protocol: http2"
 #define CANCEL 8u
-static struct sock *asked(struct sock **c, const char *request) {
-    *c = client();
-    client_sends(*c, request);
-    struct sock *u = upstream();
-    got(u);
-    return u;
-}
 static const struct observed_metrics *observed(void) { return world.w.metrics.routes->v[0]->observed; }
 static uint64_t observed_ending(enum ending e) { return atomic_load(&observed()->endings[e]); }
 static uint64_t observed_cancel(enum ending e, enum cancel_level l) { return atomic_load(&observed()->cancels[e][l]); }
@@ -36,9 +29,7 @@ static void disabled_a_leaving_has_no_effect(void **state) {
     client_sends(c, GET());
     assert_nobody_called(); /* the connection is as good as before */
     upstream_got(u, "GET / HTTP/1.1\r\n");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 /* nginx's proxy_ignore_client_abort: who waits in the queue is still asked for. */
 static void disabled_a_request_that_waits_is_sent_for_nobody(void **state) {
@@ -47,9 +38,7 @@ static void disabled_a_request_that_waits_is_sent_for_nobody(void **state) {
     struct sock *a, *u = asked(&a, GET()), *b = client();
     client_sends(b, GET_PATH("/second", ""));
     client_resets(b);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(a, 200);
-    assert_ended("completed");
+    answered(a, u);
     assert_has(upstream_got(u, "GET /second HTTP/1.1\r\n"), "\r\nx-forwarded-for: 192.0.2.1\r\n"); /* as if it were still there */
     upstream_sends(u, ANSWER_OK);
     assert_ended("client_reset");
@@ -261,9 +250,7 @@ static void what_is_observed_is_counted_once_by_route(void **state) {
     stage((struct given){ .policy = "deadline: { mode: observe }" });
     struct sock *c, *u = asked(&c, GET("x-request-timeout: 5ms\r\n")); /* shed on arrival, and past its end */
     step(1 * SECONDS);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_logged("would_have", "shed_expired");
     assert_int_equal(observed_ending(ENDING_SHED_EXPIRED), 1);
     assert_int_equal(observed_ending(ENDING_DEADLINE), 0);
@@ -281,14 +268,10 @@ static void what_would_be_shed_after_waiting_in_the_queue_is_observed(void **sta
         struct sock *a, *u = asked(&a, GET()), *b = client();
         client_sends(b, GET("x-request-timeout: 100ms\r\n"));
         at(90 * MS);
-        upstream_sends(u, ANSWER_OK);
-        assert_answer(a, 200);
-        assert_ended("completed");
+        answered(a, u);
         assert_not_logged("would_have");
         at(95 * MS);
-        upstream_sends(u, ANSWER_OK);
-        assert_answer(b, 200);
-        assert_ended("completed");
+        answered(b, u);
         if (rows[i].would) assert_logged("would_have", rows[i].would);
         else assert_not_logged("would_have");
         leave(state);
@@ -297,8 +280,7 @@ static void what_would_be_shed_after_waiting_in_the_queue_is_observed(void **sta
 static void what_is_enforced_is_not_observed(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 5ms\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 5ms\r\n"));
     assert_answer(c, 504);
     assert_ended("shed_expired");
     assert_not_logged("would_have");
@@ -330,8 +312,7 @@ static void of_a_deadline_and_a_leaving_that_are_both_observed_the_earlier_count
 static unsigned refused(unsigned n) {
     unsigned count = 0;
     while (n--) {
-        struct sock *c = client();
-        client_sends(c, GET("x-request-timeout: 0ms\r\n"));
+        struct sock *c = asks(GET("x-request-timeout: 0ms\r\n"));
         if (unseen(c)[0]) {
             assert_answer(c, 504);
             assert_ended("shed_expired");
@@ -342,9 +323,7 @@ static unsigned refused(unsigned n) {
         for (size_t i = 0; !u && i < world.n; i++)
             if (world.v[i]->port && !world.v[i]->closed) u = world.v[i];
         assert_has(upstream_got(u, "GET / HTTP/1.1\r\n"), "\r\nx-request-timeout: 995ms\r\n"); /* the default's: it is not believed */
-        upstream_sends(u, ANSWER_OK);
-        assert_answer(c, 200);
-        assert_ended("completed");
+        answered(c, u);
         assert_logged("let_through", "shed_expired");
         assert_logged("deadline_source", "default");
         assert_not_logged("would_have");
@@ -383,15 +362,12 @@ static void what_is_let_through_with_time_left_is_told_it_and_ends_by_it(void **
 static void a_malformed_deadline_that_is_let_through_is_none(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { read: [ grpc-timeout ], default: 1s, max_reject: { ratio: 0%, at_least: 1 } }" });
-    struct sock *c = client();
-    client_sends(c, GET("grpc-timeout: soon\r\n"));
+    struct sock *c = asks(GET("grpc-timeout: soon\r\n"));
     struct sock *u = upstream();
     const char *text = upstream_got(u, "GET / HTTP/1.1\r\n");
     assert_has(text, "\r\nx-request-timeout: 995ms\r\n");
     assert_has_not(text, "grpc-timeout");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void observing_is_guarded_as_enforcing_would_be(void **state) {
     (void)state;
@@ -402,9 +378,7 @@ static void observing_is_guarded_as_enforcing_would_be(void **state) {
         client_sends(c, GET("x-request-timeout: 0ms\r\n"));
         if (!u) u = upstream();
         got(u);
-        upstream_sends(u, ANSWER_OK);
-        assert_answer(c, 200);
-        assert_ended("completed");
+        answered(c, u);
         if (would[i]) assert_logged("would_have", would[i]);
         else assert_not_logged("would_have"), assert_logged("let_through", "shed_expired");
     }
@@ -431,20 +405,15 @@ static void what_the_queue_cost_is_not_let_through(void **state) {
 static void less_than_the_route_needs_is_shed_and_no_upstream_sees_it(void **state) {
     (void)state;
     stage((struct given){ .policy = "deadline: { needs: 50ms }" });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 54ms\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 54ms\r\n"));
     assert_has(assert_answer(c, 504), "\"shed_latency\"");
     assert_nobody_called();
     assert_ended("shed_latency");
     client_sends(c, GET("x-request-timeout: 55ms\r\n")); /* needs + reserve */
     struct sock *u = upstream();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     client_sends(c, GET()); /* the default is ours: it is not measured by that */
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void what_waited_until_less_is_left_than_it_needs_is_shed(void **state) {
     (void)state;
@@ -468,9 +437,7 @@ static void a_second_attempt_begins_only_where_what_it_needs_is_left(void **stat
     upstream_finishes(u);
     u = upstream();
     assert_has(upstream_got(u, "GET / HTTP/1.1\r\n"), "\r\nx-request-timeout: 55ms\r\n");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     client_sends(c, GET("x-request-timeout: 100ms\r\n"));
     got(u);
     step(60 * MS);
@@ -489,9 +456,7 @@ static void what_every_second_answer_takes_is_measured(void **state) {
         client_sends(c, GET("x-request-timeout: 150ms\r\n")); /* not known yet: asked */
         if (!u) u = upstream();
         step(100 * MS);
-        upstream_sends(u, ANSWER_OK);
-        assert_answer(c, 200);
-        assert_ended("completed");
+        answered(c, u);
     }
     got(u);
     client_sends(c, GET("x-request-timeout: 80ms\r\n"));
@@ -500,15 +465,11 @@ static void what_every_second_answer_takes_is_measured(void **state) {
     assert_ended("shed_latency");
     client_sends(c, GET("x-request-timeout: 110ms\r\n"));
     upstream_got(u, "GET / HTTP/1.1\r\n");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     step(70 * SECONDS); /* nobody knows any more */
     client_sends(c, GET("x-request-timeout: 80ms\r\n"));
     u = upstream();
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 
 int main(void) {

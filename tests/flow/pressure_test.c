@@ -27,8 +27,7 @@ static void assert_body(const char *text, const char *body, size_t n) {
 static void a_slow_reader_pauses_the_upstream_and_gets_every_byte(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     takes(c, 0);
     char *body = pattern(10 * MEGABYTE);
@@ -52,8 +51,7 @@ static void a_slow_upstream_pauses_the_upload_and_gets_every_byte(void **state) 
     (void)state;
     stage((struct given){ 0 });
     world.connects[0] = SLOWLY;
-    struct sock *c = client();
-    client_sends(c, POST("content-length: 10485760\r\n"));
+    struct sock *c = asks(POST("content-length: 10485760\r\n"));
     struct sock *u = upstream();
     u->room = 0;
     accepts(u);
@@ -69,18 +67,13 @@ static void a_slow_upstream_pauses_the_upload_and_gets_every_byte(void **state) 
     }
     takes(u, UNBOUNDED);
     assert_body(got(u), body, 10 * MEGABYTE);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     free(body);
 }
 static void chunked_bodies_flow_both_ways_at_once_a_byte_at_a_time(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *c = client();
-    client_sends(c, POST("transfer-encoding: chunked\r\n"));
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, POST("transfer-encoding: chunked\r\n"));
     upstream_sends(u, ANSWER("transfer-encoding: chunked\r\n"));
     for (const char *p = "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"; *p; p++) {
         char byte[] = { *p, '\0' };
@@ -108,17 +101,14 @@ static void a_turn_reads_no_more_than_a_share_of_one_connection(void **state) {
     assert_true(buffer_size(&u->in) >= 8 * MEGABYTE - CONN_READ_SHARE - SCRATCH_BYTES);
     settle();
     assert_body(assert_answer(c, 200), body, 8 * MEGABYTE);
-    upstream_sends(upstream(), ANSWER_OK);
-    assert_answer(d, 200);
-    assert_ended("completed");
+    answered(d, upstream());
     assert_ended("completed");
     free(body);
 }
 static void the_idle_limit_does_not_run_against_an_upstream_that_waits_for_the_client(void **state) {
     (void)state;
     stage((struct given){ .listener = "timeouts: { write: 60s }", .policy = "deadline: { idle: 5s }" });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     takes(c, 1000);
     upstream_sends(u, ANSWER("content-length: 2000000\r\n"));
@@ -133,8 +123,7 @@ static void the_idle_limit_does_not_run_against_an_upstream_that_waits_for_the_c
 static void a_client_that_stalls_after_the_upstream_is_done_is_stalled(void **state) {
     (void)state;
     stage((struct given){ .listener = "timeouts: { write: 30s }" });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     takes(c, 1000);
     upstream_sends(u, ANSWER("content-length: 400000\r\n"));
@@ -146,8 +135,7 @@ static void a_client_that_stalls_after_the_upstream_is_done_is_stalled(void **st
 static void an_answer_that_fits_the_socket_half_is_finished_later(void **state) {
     (void)state;
     stage((struct given){ .listener = "timeouts: { write: 30s, idle: 5s, header: 5s, body: 5s }", .policy = "deadline: { idle: 5s }" });
-    struct sock *c = client();
-    client_sends(c, GET());
+    struct sock *c = asks(GET());
     struct sock *u = upstream();
     takes(c, 60);
     upstream_sends(u, ANSWER_OK);
@@ -160,8 +148,7 @@ static void an_answer_that_fits_the_socket_half_is_finished_later(void **state) 
 static void an_answer_after_the_ending_is_flushed_to_a_slow_client_but_not_for_ever(void **state) {
     (void)state;
     stage((struct given){ .listener = "timeouts: { write: 30s }" });
-    struct sock *c = client();
-    client_sends(c, GET("x-request-timeout: 100ms\r\n"));
+    struct sock *c = asks(GET("x-request-timeout: 100ms\r\n"));
     struct sock *u = upstream();
     takes(c, 10);
     at(100 * MS);

@@ -2,12 +2,6 @@
 // Waiting for an upstream: the queue by deadline, who gets a connection, who leaves, and what is tried again (semantics 5, traps T38 to T40).
 #include "tests/flow/stage.h"
 
-static struct sock *asks(const char *request) {
-    struct sock *c = client();
-    client_sends(c, request);
-    return c;
-}
-#define TWO_ENDPOINTS "endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002 ], balance: round_robin"
 
 /* ---- the queue ---------------------------------------------------------------------------------------------------------------------- */
 static void who_has_less_time_goes_first(void **state) {
@@ -40,9 +34,7 @@ static void who_has_less_time_goes_first(void **state) {
 static void who_left_the_queue_is_handed_nothing(void **state) {
     (void)state;
     stage((struct given){ .upstream = "max_connections: 1" });
-    struct sock *a = asks(GET());
-    struct sock *u = upstream();
-    got(u);
+    struct sock *a, *u = asked(&a, GET());
     struct sock *gone = asks(GET_PATH("/gone", "x-request-timeout: 1s\r\n"));
     struct sock *b = asks(GET_PATH("/b", ""));
     assert_int_equal(upstream_queued(world.w.snapshot->upstreams[0]), 2);
@@ -73,16 +65,12 @@ static void a_connection_and_the_leaving_of_whom_it_was_for_in_one_turn(void **s
     assert_open(u);
     c = asks(GET()); /* it is of use */
     upstream_got(u, "GET / ");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void a_deadline_in_the_queue_is_withdrawn(void **state) {
     (void)state;
     stage((struct given){ .upstream = "max_connections: 1" });
-    struct sock *a = asks(GET());
-    struct sock *u = upstream();
-    got(u);
+    struct sock *a, *u = asked(&a, GET());
     struct sock *b = asks(GET("x-request-timeout: 1s\r\n"));
     at(1000 * MS);
     assert_answer(b, 504);
@@ -104,16 +92,12 @@ static void a_client_that_leaves_while_connecting_was_never_heard_of_and_the_nex
     struct sock *b = asks(GET_PATH("/b", ""));
     accepts(u);
     upstream_got(u, "GET /b ");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(b, 200);
-    assert_ended("completed");
+    answered(b, u);
 }
 static void max_requests_holds_back_what_max_connections_would_allow(void **state) {
     (void)state;
     stage((struct given){ .upstream = "max_requests: 1, max_connections: 10" });
-    struct sock *a = asks(GET()), *b = asks(GET());
-    struct sock *u = upstream();
-    got(u);
+    struct sock *a, *u = asked(&a, GET()), *b = asks(GET());
     assert_nobody_called();
     client_resets(a);
     assert_reset(u);
@@ -141,9 +125,7 @@ static void max_pending_of_none_sheds_whoever_would_wait(void **state) {
 static void what_came_free_serves_who_waits_for_a_connection_of_its_own(void **state) {
     (void)state;
     stage((struct given){ 0 });
-    struct sock *a = asks(GET_PATH("/a", ""));
-    struct sock *u = upstream();
-    got(u);
+    struct sock *a, *u = asked(&a, GET_PATH("/a", ""));
     world.connects[0] = SLOWLY;
     struct sock *b = asks(GET_PATH("/b", ""));
     struct sock *v = upstream();
@@ -160,9 +142,9 @@ static void what_came_free_serves_who_waits_for_a_connection_of_its_own(void **s
 
 /* ---- another attempt ---------------------------------------------------------------------------------------------------------------- */
 static void stage_pair(const char *policy, const char *keys) {
-    static char upstream_keys[256];
-    snprintf(upstream_keys, sizeof upstream_keys, "%s }\n  pair: { " TWO_ENDPOINTS ", %s", "", keys);
-    stage((struct given){ .upstream = upstream_keys, .policy = policy, .routes = "  - { match: { path: /* }, upstream: pair }" });
+    char more[256];
+    snprintf(more, sizeof more, "balance: round_robin, %s", keys);
+    stage_endpoints(2, more, policy);
 }
 static void a_refused_connection_is_tried_at_another_endpoint(void **state) {
     (void)state;
@@ -173,15 +155,11 @@ static void a_refused_connection_is_tried_at_another_endpoint(void **state) {
     assert_int_equal(u->port, 9001);
     assert_int_equal(v->port, 9002);
     assert_has(got(v), "\r\n\r\nabc");
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     assert_logged("attempts", "2");
     c = asks(GET()); /* who failed is left alone for a while */
     assert_nobody_called();
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     assert_logged("attempts", "1");
 }
 static void both_refuse_and_the_client_is_told_once(void **state) {
@@ -202,9 +180,7 @@ static void a_system_that_refuses_at_once_is_tried_at_another_endpoint(void **st
     struct sock *c = asks(GET());
     struct sock *v = upstream();
     assert_int_equal(v->port, 9002);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
 }
 /* T38 */
 static void no_attempt_starts_for_a_client_that_left(void **state) {
@@ -252,15 +228,11 @@ static void connect_timeouts_count_attempts_and_the_total_stands_over_all(void *
 static void what_may_have_run_is_tried_again_only_where_the_policy_says_so(void **state) {
     (void)state;
     stage_pair("retry: { backoff: { base: 0s }, retries: 1, when: [ upstream_closed ] }", "");
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET());
     upstream_resets(u);
     struct sock *v = upstream();
     assert_int_equal(v->port, 9002);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     c = asks(POST("content-length: 1\r\n") "x");
     struct sock *w = upstream_or_none();
     if (!w) w = v;
@@ -308,9 +280,7 @@ static void an_idle_connection_whose_time_is_over_is_not_given_to_an_attempt_of_
     assert_true(u->closed);
     struct sock *w = upstream();
     upstream_got(w, "GET /b ");
-    upstream_sends(w, ANSWER_OK);
-    assert_answer(b, 200);
-    assert_ended("completed");
+    answered(b, w);
     assert_logged("attempts", "2");
 }
 static void the_client_leaves_between_a_drained_try_and_the_next(void **state) {

@@ -63,8 +63,7 @@ static void requests_behind_a_refused_one_are_never_served(void **state) {
 static void a_refused_head_request_is_answered_without_a_body(void **state) {
     (void)state;
     stage_small();
-    struct sock *c = client();
-    client_sends(c, request("HEAD /", ""));
+    struct sock *c = asks(request("HEAD /", ""));
     const char *text = got(c);
     assert_has(text, "HTTP/1.1 431 ");
     assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\n");
@@ -77,8 +76,7 @@ static void a_refused_connect_opens_no_tunnel(void **state) {
     stage_small();
     static const char *const first[] = { "CONNECT b:443", "GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\nx-was:" };
     for (size_t i = 0; i < 2; i++) {
-        struct sock *c = client();
-        client_sends(c, request(first[i], ""));
+        struct sock *c = asks(request(first[i], ""));
         assert_answer(c, 431);
         client_sends(c, "bytes of a tunnel");
         step(10 * SECONDS);
@@ -92,8 +90,7 @@ static void a_refused_connect_opens_no_tunnel(void **state) {
 static void the_body_of_a_refused_request_is_read_on_for_a_while(void **state) {
     (void)state;
     stage_small();
-    struct sock *c = client();
-    client_sends(c, request("POST /", "content-length: 1000000\r\nexpect: 100-continue\r\n"));
+    struct sock *c = asks(request("POST /", "content-length: 1000000\r\nexpect: 100-continue\r\n"));
     assert_has_not(unseen(c), "100 Continue");
     assert_answer(c, 431);
     assert_true(c->half_closed && !c->closed);
@@ -194,8 +191,7 @@ static void a_client_that_takes_nothing_of_its_refusal_is_dropped(void **state) 
 static void a_broken_chunk_ends_a_request_that_waits_to_be_tried_again(void **state) {
     (void)state;
     stage((struct given){ .policy = "retry: { when: [ 503 ], backoff: { base: 10s, max: 10s } }" });
-    struct sock *c = client();
-    client_sends(c, "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n");
+    struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n");
     struct sock *u = upstream();
     upstream_sends(u, "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
     client_sends(c, "zzz\r\n");
@@ -248,8 +244,7 @@ static void whatever_of_a_head_is_too_long_the_stream_is_answered_and_the_connec
 static void a_broken_chunk_behind_an_answer_that_is_not_out_is_logged_as_it_is_answered(void **state) {
     (void)state;
     stage((struct given){ .routes = "  - { match: { path: /* }, respond: { status: 200, body: hello } }" });
-    struct sock *c = client();
-    client_sends(c, "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n");
+    struct sock *c = asks("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n");
     assert_answer(c, 400);
     step(10 * SECONDS);
     assert_closed(c);

@@ -7,22 +7,6 @@
 #define ELSEWHERE "max_requests: 4095" /* not the same upstream any more */
 #define TO_OTHER .upstream = "max_connections: 8 }\n  other: { endpoints: [ 127.0.0.1:9002 ]", .routes = "  - { match: { path: /* }, upstream: other }"
 
-static struct sock *asks(const char *request) {
-    struct sock *c = client();
-    client_sends(c, request);
-    return c;
-}
-static struct sock *asked(struct sock **c, const char *request) {
-    *c = asks(request);
-    struct sock *u = upstream();
-    got(u);
-    return u;
-}
-static void answered(struct sock *c, struct sock *u) {
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
-}
 
 /* ---- requests --------------------------------------------------------------------------------------------------------------------------- */
 static void what_is_under_way_ends_by_its_own_deadline_and_the_next_request_on_its_connection_by_the_new_one(void **state) {
@@ -282,11 +266,8 @@ static void an_endpoint_that_failed_is_not_forgotten(void **state) {
 }
 
 /* ---- clients ---------------------------------------------------------------------------------------------------------------------------- */
-static void a_kept_connection_has_the_timeouts_of_the_new_listener(void **state) {
-    (void)state;
-    stage((struct given){ .listener = "timeouts: { idle: 60s }" });
-    struct sock *c, *u = asked(&c, GET());
-    answered(c, u);
+/* It has nothing to say from the beginning on: its time runs from there, and not from the reload. */
+static void gets_the_new_timeout(struct sock *c) {
     step(5 * SECONDS);
     reloads((struct given){ .listener = "timeouts: { idle: 10s }" });
     at(9999 * MS);
@@ -294,16 +275,17 @@ static void a_kept_connection_has_the_timeouts_of_the_new_listener(void **state)
     at(10000 * MS);
     assert_closed(c);
 }
+static void a_kept_connection_has_the_timeouts_of_the_new_listener(void **state) {
+    (void)state;
+    stage((struct given){ .listener = "timeouts: { idle: 60s }" });
+    struct sock *c, *u = asked(&c, GET());
+    answered(c, u);
+    gets_the_new_timeout(c);
+}
 static void so_has_one_that_has_sent_nothing_yet(void **state) {
     (void)state;
     stage((struct given){ .listener = "timeouts: { idle: 60s }" });
-    struct sock *c = client();
-    step(5 * SECONDS);
-    reloads((struct given){ .listener = "timeouts: { idle: 10s }" });
-    at(9999 * MS);
-    assert_open(c);
-    at(10000 * MS);
-    assert_closed(c);
+    gets_the_new_timeout(client());
 }
 static void trust_that_was_withdrawn_holds_from_the_next_request_on(void **state) {
     (void)state;

@@ -6,15 +6,6 @@
 #define BUSY "HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"
 #define CALL "content-type: application/grpc\nte: trailers\n"
 
-static void stage_pair(const char *policy) {
-    stage((struct given){ .upstream = "max_connections: 8 }\n  pair: { endpoints: [ 127.0.0.1:9001, 127.0.0.1:9002 ]", .policy = policy,
-                          .routes = "  - { match: { path: /* }, upstream: pair }" });
-}
-static struct sock *asks(const char *request) {
-    struct sock *c = client();
-    client_sends(c, request);
-    return c;
-}
 /* Chance is such that the n-th back-off of a request is long enough to look at; how long. */
 static int64_t long_backoff(int64_t n) {
     for (;; world.w.chance++) {
@@ -31,9 +22,7 @@ static void an_answer_whose_status_is_tried_again_is_read_to_its_end_and_reaches
     (void)state;
     stage((struct given){ .policy = "retry: { when: [ 503 ] }" });
     int64_t wait = long_backoff(1);
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET());
     upstream_sends(u, BUSY);
     assert_silent(c);
     assert_open(u);
@@ -53,7 +42,7 @@ static void an_answer_whose_status_is_tried_again_is_read_to_its_end_and_reaches
 }
 static void the_next_attempt_goes_to_another_endpoint_and_the_last_answer_passes_as_it_came(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 2, when: [ 503 ], backoff: { base: 0s } }");
+    stage_endpoints(2, "", "retry: { retries: 2, when: [ 503 ], backoff: { base: 0s } }");
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     upstream_sends(u, BUSY);
@@ -82,7 +71,7 @@ static void a_post_is_answered_with_whatever_it_got(void **state) {
 }
 static void a_long_body_of_a_held_back_answer_is_read_within_the_drain_limit(void **state) {
     (void)state;
-    stage_pair("retry: { when: [ 503 ], backoff: { base: 0s } }, cancel: { drain_limit: { time: 1s, bytes: 1KiB } }");
+    stage_endpoints(2, "", "retry: { when: [ 503 ], backoff: { base: 0s } }, cancel: { drain_limit: { time: 1s, bytes: 1KiB } }");
     struct sock *c = asks(GET());
     struct sock *u = upstream();
     upstream_sends(u, "HTTP/1.1 503 Busy\r\ncontent-length: 100000\r\n\r\n");
@@ -90,22 +79,18 @@ static void a_long_body_of_a_held_back_answer_is_read_within_the_drain_limit(voi
     assert_open(u);
     sends_n(u, 'x', 2000);
     assert_reset(u);
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     c = asks(GET());
     struct sock *w = upstream();
     upstream_sends(w, "HTTP/1.1 503 Busy\r\ncontent-length: 100000\r\n\r\n");
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed"); /* and the log does not wait for what only drains */
+    answered(c, v); /* and the log does not wait for what only drains */
     assert_open(w);
     step(1 * SECONDS);
     assert_reset(w);
 }
 static void an_upload_that_an_answer_cuts_short_is_sent_again_from_its_start(void **state) {
     (void)state;
-    stage_pair("retry: { when: [ 503 ], backoff: { base: 0s } }");
+    stage_endpoints(2, "", "retry: { when: [ 503 ], backoff: { base: 0s } }");
     struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc");
     struct sock *u = upstream();
     assert_has(upstream_got(u, "PUT / HTTP/1.1\r\n"), "\r\n\r\nabc");
@@ -115,14 +100,12 @@ static void an_upload_that_an_answer_cuts_short_is_sent_again_from_its_start(voi
     assert_has(upstream_got(v, "PUT / HTTP/1.1\r\n"), "\r\n\r\nabc");
     client_sends(c, "def");
     upstream_got(v, "def");
-    upstream_sends(v, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, v);
     assert_not_logged("cancel_level");
 }
 static void a_body_past_the_buffer_is_sent_once_and_the_answer_passes(void **state) {
     (void)state;
-    stage_pair("retry: { when: [ 503 ], buffer: 1KiB }");
+    stage_endpoints(2, "", "retry: { when: [ 503 ], buffer: 1KiB }");
     struct sock *c = asks("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n");
     sends_n(c, 'x', 100000);
     upstream_sends(upstream(), BUSY);
@@ -137,9 +120,7 @@ static void a_client_that_leaves_in_a_back_off_leaves_nothing(void **state) {
     (void)state;
     stage((struct given){ .policy = "retry: { when: [ 503 ], backoff: { base: 10s, max: 10s } }, deadline: { default: 30s }" });
     long_backoff(1);
-    struct sock *c = asks(GET());
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET());
     upstream_sends(u, BUSY);
     assert_int_equal(count(METRIC_RETRIES_WAITING), 1);
     client_resets(c);
@@ -176,9 +157,7 @@ static void a_wait_that_would_not_leave_enough_is_not_begun(void **state) {
     stage((struct given){ .policy = "retry: { when: [ upstream_closed, 503 ], backoff: { base: 10s, max: 10s } }" });
     int64_t wait = long_backoff(1);
     assert_true(wait > 500 * MS);
-    struct sock *c = asks(GET("x-request-timeout: 500ms\r\n"));
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET("x-request-timeout: 500ms\r\n"));
     upstream_resets(u);
     assert_said_in_the_turn(c); /* at once, not when the time is up */
     assert_answer(c, 502);
@@ -195,7 +174,7 @@ static void a_wait_that_would_not_leave_enough_is_not_begun(void **state) {
 }
 static void what_cannot_have_run_goes_at_once_and_then_waits(void **state) {
     (void)state;
-    stage_pair("retry: { retries: 2 }");
+    stage_endpoints(2, "", "retry: { retries: 2 }");
     int64_t wait = 0;
     for (;; world.w.chance++) { /* the second draw counts */
         uint64_t s = world.w.chance;
@@ -212,9 +191,7 @@ static void what_cannot_have_run_goes_at_once_and_then_waits(void **state) {
     at(wait - 2 * MS);
     assert_nobody_called();
     at(wait + 1 * MS);
-    upstream_sends(upstream(), ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, upstream());
     assert_logged("attempts", "3");
     assert_int_equal(retried(ENDING_CONNECT_FAILURE), 2);
 }
@@ -227,9 +204,7 @@ static void each_attempt_is_told_what_is_left_behind_its_wait(void **state) {
     upstream_sends(u, "HTTP/1.1 503 Busy\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n");
     at(2001 * MS);
     assert_has(upstream_got(u, "GET / "), "x-request-timeout: 2995ms\r\n"); /* the wheel: within its tick */
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 /* It was asked, so `shed_expired` would be no true word of it. */
 static void a_retry_that_finds_no_time_in_the_queue_ends_with_the_outcome_before_it(void **state) {
@@ -255,17 +230,13 @@ static void a_retry_that_finds_no_time_in_the_queue_ends_with_the_outcome_before
 static void retry_after_is_waited_for_where_it_fits(void **state) {
     (void)state;
     stage((struct given){ .policy = "retry: { when: [ 503 ] }" });
-    struct sock *c = asks(GET("x-request-timeout: 10s\r\n"));
-    struct sock *u = upstream();
-    got(u);
+    struct sock *c, *u = asked(&c, GET("x-request-timeout: 10s\r\n"));
     upstream_sends(u, "HTTP/1.1 503 Busy\r\nretry-after: Tue, 14 Nov 2023 22:13:23 GMT\r\ncontent-length: 0\r\n\r\n"); /* in 3 s */
     at(2999 * MS);
     assert_silent(u);
     at(3001 * MS);
     upstream_got(u, "GET / ");
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
 }
 static void retry_after_past_the_deadline_passes_on_at_once(void **state) {
     (void)state;
@@ -302,9 +273,7 @@ static void past_the_budget_nothing_is_tried_again_and_the_log_says_so(void **st
     upstream_sends(u, BUSY);
     assert_silent(c);
     step(10 * SECONDS);
-    upstream_sends(u, ANSWER_OK);
-    assert_answer(c, 200);
-    assert_ended("completed");
+    answered(c, u);
     assert_not_logged("no_retry");
 }
 static void the_budget_is_a_share_of_what_is_under_way(void **state) {
@@ -318,9 +287,7 @@ static void the_budget_is_a_share_of_what_is_under_way(void **state) {
     assert_ended("completed");
     assert_has(assert_answer(c[2], 503), "busy");
     assert_ended("completed");
-    upstream_sends(u[3], ANSWER_OK);
-    assert_answer(c[3], 200);
-    assert_ended("completed");
+    answered(c[3], u[3]);
     client_resets(c[0]);
     assert_ended("client_reset");
 }

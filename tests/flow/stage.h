@@ -589,6 +589,34 @@ static inline void assert_nothing_ended(void) {
 static inline uint64_t count(enum metric m) { return metric_get(&world.w.metrics, m); }
 static inline uint64_t ended(enum ending e) { return atomic_load(&world.w.metrics.requests[e]); }
 
+/* ---- what most scenes do --------------------------------------------------------------------------------------------------------------- */
+/* Routes lead to an upstream of n endpoints, at port 9001 and on; keys: what else it is given. */
+static inline void stage_endpoints(unsigned n, const char *keys, const char *policy) {
+    char endpoints[256] = "", upstream_keys[1024];
+    for (unsigned i = 0; i < n; i++) snprintf(endpoints + strlen(endpoints), sizeof endpoints - strlen(endpoints), "127.0.0.1:%u, ", 9001 + i);
+    snprintf(upstream_keys, sizeof upstream_keys, "max_connections: 8 }\n  many: { endpoints: [ %s ], %s", endpoints, keys);
+    stage((struct given){ .upstream = upstream_keys, .policy = policy, .routes = "  - { match: { path: /* }, upstream: many }" });
+}
+/* A client comes and says this. */
+static inline struct sock *asks(const char *request) {
+    struct sock *c = client();
+    client_sends(c, request);
+    return c;
+}
+/* ... and an upstream is called for it; what it hears is no matter. */
+static inline struct sock *asked(struct sock **c, const char *request) {
+    *c = asks(request);
+    struct sock *u = upstream();
+    got(u);
+    return u;
+}
+/* The upstream answers, its client has that, and the exchange is over. */
+static inline void answered(struct sock *c, struct sock *u) {
+    upstream_sends(u, ANSWER_OK);
+    assert_answer(c, 200);
+    assert_ended("completed");
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------------------------------------------ */
 static inline bool log_pending(void) { return timer_is_armed(&world.w.log_timer); }
 /* No exchange, no attempt, nobody queued, no context, no byte of an arena or a body; the only timers are those of connections. */
