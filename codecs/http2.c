@@ -238,6 +238,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream, uint32_t code, v
         return 0;
     }
     struct fault f = fault_of(h, g, t, code);
+    /* MadeYouReset (CVE-2025-8671): nghttp2 resets a stream for DATA against its content-length or its window without calling the frame invalid. */
+    if (!t->peer_reset) http2_count_reset(h);
     http2_leg_close(g, &f);
     return 0;
 }
