@@ -149,6 +149,8 @@ const char *http2_head_read(struct http2 *h, struct arena *a, bool request, bool
     *out = r.h;
     set_body(&r, end);
     if (!request) {
+        /* nghttp2 lets 000 pass as a final answer, which nobody here would take for one; RFC 9110 15: above 599 they are invalid. */
+        if (r.h->status < 100 || r.h->status > 599) return "the status is none of HTTP";
         r.h->interim = r.h->status < 200;
         if (r.h->interim) r.h->body = BODY_NONE;
         return NULL;

@@ -121,7 +121,8 @@ static void on_attempt_end(struct hook *h, const struct context *c, enum ending 
         else level = climb(a, why, lost || (late && tries_go_on(x)) ? NULL : &call);
     } else if (a->draining && late) { /* an answer that was held back takes longer than the attempt may */
         leg_cancel(&a->up, why, 0, CANCEL_BAND);
-    } else if (!a->up.session && !lost) { /* in the turn in which it was to be told: so the log has no level, and says why */
+    } else if (!a->up.session && !lost && ending_rows[why].upstream == ENDING_UP_CANCEL) {
+        /* In the turn in which it was to be told: so the log has no level, and says why. Its own ending keeps its own words. */
         x->fault.say = "the upstream had ended it by itself";
     }
     if (lost) {

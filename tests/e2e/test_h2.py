@@ -576,6 +576,17 @@ def test_answers_with_fields_of_a_connection_are_malformed():
             expect(s.reset_code(), "PROTOCOL_ERROR")
 
 
+def test_answers_with_a_status_that_is_none():
+    """An HTTP/2 upstream's :status below 100 or above 599 is answered 502, in either protocol; 000 passes nghttp2, and was taken for an interim answer, whose
+    exchange then outlived its deadline."""
+    for status in ("000", "099", "600", "999", "20", "abc"):
+        with Upstream(h2.serve(lambda s, v=status: s.send_head([(":status", v)], True))) as up, Gateway(up, upstream=SHARED) as g:
+            expect(g.ask(get("/")).status, 502, status)
+            expect(h2.Client(g).get("/").whole().status, 502, status)
+            expect([line["ending"] for line in g.log(2)], ["upstream_error"] * 2, status)
+            del up
+
+
 # ---- tunnels ------------------------------------------------------------------------------------------------------------------------------------
 
 

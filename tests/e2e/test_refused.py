@@ -187,7 +187,7 @@ ANSWERS = {
 
 
 def test_malformed_answers_become_502():
-    """An upstream's malformed answer is not passed on: 502 upstream_error, and its connection is not used again."""
+    """An upstream's malformed answer is not passed on: 502 upstream_error, and its connection is not used again; the client and the log say what was wrong."""
     wrong = []
     for name, data in ANSWERS.items():
         with Upstream(serve(lambda wire, message, d=data: wire.send(d))) as up, Gateway(up) as g:
@@ -197,6 +197,8 @@ def test_malformed_answers_become_502():
                 wrong.append(f"{name}: {answer.status} {ending}")
             elif (answer.json()["status"], answer.get("content-type")) != (502, "application/problem+json"):
                 wrong.append(f"{name}: {answer.raw} {answer.body}")
+            elif g.logged()["detail"] != answer.json()["detail"]:
+                wrong.append(f"{name}: the client was told {answer.json()['detail']!r}, the log {g.logged()['detail']!r}")
             up.wait_end()
     assert not wrong, "\n".join(wrong)
 
