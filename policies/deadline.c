@@ -213,6 +213,10 @@ static void strip(const struct deadline_policy *p, const struct dialect_set *set
     }
 }
 
+void deadline_in_trailers(const struct deadline_policy *p, const struct dialect_set *dialects, struct head *trailers) {
+    if (p->mode != MODE_DISABLED && p->mode != MODE_OBSERVE) strip(p, dialects, trailers);
+}
+
 static bool stands(const struct dialect *d, const struct head *h) {
     for (size_t i = 0; i < h->nfields && d->place == DIALECT_HEADER; i++)
         if (h->fields[i].hash == d->hash && str_eq(h->fields[i].name, d->name)) return true;

@@ -92,4 +92,7 @@ span deadline_left(const struct deadline_policy *p, const struct deadline_verdic
  * as it should be. */
 enum ending deadline_tell(const struct deadline_policy *p, const struct dialect_set *dialects, const struct rpc *rpc, span left, int64_t wall_ns,
                           bool may_shed, struct head *up, span *told);
+/* Removes from a request's trailers what deadline_tell strips from its head: an upstream that adds trailers to its headers must not read there another
+ * deadline than ours (RFC 9110 6.5.1). */
+void deadline_in_trailers(const struct deadline_policy *p, const struct dialect_set *dialects, struct head *trailers);
 #endif

@@ -105,12 +105,19 @@ static void settle(struct head *up, enum token name, struct str value, bool trus
     }
 }
 
-/* Also those that we do not write (X-Forwarded-Port, -Prefix, -Server): an upstream may read them. */
+/* Also those that we do not write (X-Forwarded-Port, -Prefix, -Server): an upstream may read them. So may it X_Forwarded_For, which is the same to all
+ * that make HTTP_X_FORWARDED_FOR of either (CGI, WSGI, Rack, PHP). */
+static bool is_claim(const struct field *f) {
+    static const char prefix[] = "x-forwarded-";
+    if (f->token == TOKEN_FORWARDED) return true;
+    if (f->name.n < sizeof prefix || f->name.p[0] != 'x') return false;
+    for (size_t i = 1; i < sizeof prefix - 1; i++)
+        if (f->name.p[i] != prefix[i] && !(f->name.p[i] == '_' && prefix[i] == '-')) return false;
+    return true;
+}
 static void remove_claims(struct head *up) {
-    for (size_t i = 0; i < up->nfields; i++) {
-        struct field *f = &up->fields[i];
-        if (f->token == TOKEN_FORWARDED || (f->name.n > 12 && f->name.p[0] == 'x' && str_starts(f->name, STR("x-forwarded-")))) field_remove(f);
-    }
+    for (size_t i = 0; i < up->nfields; i++)
+        if (is_claim(&up->fields[i])) field_remove(&up->fields[i]);
 }
 
 static void add_via(const struct forward_policy *p, uint8_t version, struct head *h) {
@@ -134,6 +141,10 @@ void forward_apply(const struct forward_policy *p, const struct forward_facts *f
     }
     if (p->headers == FORWARDED_RFC || p->headers == FORWARDED_BOTH)
         append(up, TOKEN_FORWARDED, forwarded_element(up->arena, peer, request->authority, f->secure), f->trusted);
+}
+
+void forward_in_trailers(const struct forward_policy *p, bool trusted, struct head *trailers) {
+    if (p->headers != FORWARDED_NONE && !trusted) remove_claims(trailers);
 }
 
 void forward_answer(const struct forward_policy *p, uint8_t version, struct head *down) {

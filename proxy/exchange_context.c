@@ -38,11 +38,14 @@ void exchange_context_apply(struct exchange *x, struct head *up) {
     count_applied(&x->w->metrics, &tally);
 }
 const struct head *exchange_context_trailers(struct exchange *x, const struct head *trailers) {
+    if (!trailers) return NULL;
     const struct fields_policy *p = &x->policy->context;
-    if (!trailers || (!p->nslots && !p->prefixes.n && !p->schema_version)) return trailers;
-    struct fields_tally tally;
+    const struct dialect_set *dialects = &x->snapshot->config->dialects;
     struct head *copy = head_clone(trailers, &x->arena);
-    if (!fields_in_trailers(p, &x->snapshot->config->dialects, copy, &tally)) return trailers;
-    count_applied(&x->w->metrics, &tally);
+    struct fields_tally tally;
+    bool governs = p->nslots || p->prefixes.n || p->schema_version;
+    if (governs && fields_in_trailers(p, dialects, copy, &tally)) count_applied(&x->w->metrics, &tally);
+    if (x->verdict.tell) deadline_in_trailers(&x->policy->deadline, dialects, copy);
+    forward_in_trailers(&x->policy->forward, x->trusted, copy);
     return copy;
 }

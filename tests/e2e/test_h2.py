@@ -7,7 +7,7 @@ import threading
 import time
 
 import h2
-from harness import (Gateway, Upstream, answering, chunked, eventually, expect, expect_between, expect_in, get, note, ok, request, serve, threads)
+from harness import (Gateway, Upstream, answering, chunked, echo, eventually, expect, expect_between, expect_in, get, note, ok, request, serve, threads)
 
 PAIRS = [(down, up) for down in ("http1", "http2") for up in ("http1", "http2")]
 SHARED = {"protocol": "http2", "max_connections": 1}  # one connection for all
@@ -118,6 +118,18 @@ def test_trailers_pass_both_ways():
             expect((a.body, sorted(a.trailers)), (b"body", [("x-more", "yes"), ("x-sum", "42")]))
             seen = p.asked()
             expect((seen.body, seen.trailers), (b"asked", [("x-checked", "7")]))
+
+
+def test_trailers_of_a_stranger_claim_nothing():
+    """Neither a deadline nor the way a request came is taken from a stranger's trailers, for upstreams that add them to the headers; the rest passes."""
+    claims = ("x-request-timeout: 99h", "grpc-timeout: 1S", "x-forwarded-for: 10.0.0.1", "x_forwarded_for: 10.0.0.2", "forwarded: for=10.0.0.3")
+    with Upstream(serve(echo)) as up, Gateway(up, listener={"trust": "none"}) as g:
+        c = g.connect()
+        c.send(request("POST", "/", "Transfer-Encoding: chunked", body=chunked(b"asked", trailers=(*claims, "x-checked: 7"))))
+        expect(c.answer().json()["trailers"], [["x-checked", "7"]])
+        s = h2.Client(g).ask("POST", "/", body=b"asked", trailers=[*claims, "x-checked: 7"])
+        expect(h2.json_of(s.whole())["trailers"], [["x-checked", "7"]])
+        del up
 
 
 def test_interim_answers_pass():
