@@ -96,14 +96,14 @@ struct codec_events { /* codec to core; every one may mark an ending or call Q e
     void (*on_head)(struct leg *g, const struct head *h);         /* interim ones first; h->body says what follows. A complete head only */
     /* Down: the request is malformed, or over a limit, and gets f for an answer. In place of on_head: h is as much of the head as fitted, so that the
      * answer can be in words that its client understands; only method, target and fields are told. After on_head, where no answer was given: h is
-     * NULL. What is left of the request may still come, by on_body and on_end, and is not wanted: the answer is followed by (COMPLETED, DRAIN).
-     * Where not even method and target could be read, where an answer has begun, and where the wire has an end of its own for what is malformed, it is
+     * NULL. What is left of the request may still come, by on_body and on_end, and is not wanted: the answer is followed by (COMPLETED, DRAIN). Where
+     * not even method and target could be read, where an answer has begun, and where the wire has an end of its own for what is malformed, it is
      * on_closed and on_fault instead, and the codec says what is to be said. */
     void (*on_unfit)(struct leg *g, const struct head *h, const struct fault *f);
     void (*on_body)(struct leg *g, const uint8_t *p, size_t n, bool copied);
     void (*on_end)(struct leg *g, const struct head *trailers);   /* this direction is complete; trailers may be NULL */
     void (*on_half_close)(struct leg *g);                         /* down: the peer will send nothing more on this connection, though its
-                                                                     request is complete and the answer is owed: a FIN is ambiguous (T1), policy decides */
+                                                                     request is complete and the answer is owed: what FIN means (T1) policy says */
     void (*on_closed)(struct leg *g, const struct fault *f);      /* both directions are over; NULL: in good order */
     void (*on_named)(struct session *s, struct str key);          /* the peer asks to end the exchange of that key (CancelRequest) */
     void (*on_goaway)(struct session *s, const struct fault *f);  /* legs it hit get on_closed with unprocessed set */
@@ -152,17 +152,17 @@ struct codec { /* core to codec; static const, one a file */
     void (*ready)(struct leg *g);                                  /* pull has something again */
     void (*send_trailers)(struct leg *g, const struct head *trailers); /* before pull says end */
     void (*credit)(struct leg *g, size_t n);                       /* the other side took n bytes of on_body */
-    /* Ends a leg that is not over. said: of UPSTREAM_RESET, by the upstream, for a wire that can pass it on. Returns what it did: never stronger than `want`, by enum order. WITHDRAWN (whenever output has not reached
-     * the head) beats all. BAND, CLOSE: on_closed follows within this turn with why. DRAIN: input goes on to on_body, on_end and on_closed as
-     * before, nothing more is sent. Down legs: CLOSE means that the answer is cut so that the client sees the truncation (T22), BAND that
-     * in-band where the wire has it. A leg whose answer is complete while the request is still coming ends in good order with
-     * (COMPLETED, DRAIN): HTTP/1 closes after lingering, HTTP/2 sends RST_STREAM(NO_ERROR). */
+    /* Ends a leg that is not over. said: of UPSTREAM_RESET, by the upstream, for a wire that can pass it on. Returns what it did: never stronger than
+     * `want`, by enum order. WITHDRAWN (whenever output has not reached the head) beats all. BAND, CLOSE: on_closed follows within this turn with
+     * why. DRAIN: input goes on to on_body, on_end and on_closed as before, nothing more is sent. Down legs: CLOSE means that the answer is cut so
+     * that the client sees the truncation (T22), BAND that in-band where the wire has it. A leg whose answer is complete while the request is still
+     * coming ends in good order with (COMPLETED, DRAIN): HTTP/1 closes after lingering, HTTP/2 sends RST_STREAM(NO_ERROR). */
     enum cancel_way (*cancel)(struct leg *g, enum ending why, enum reset_word said, enum cancel_way want);
     bool (*side)(struct leg *g, struct out *o);    /* SIDE: the bytes for a fresh connection to the same endpoint; done at its close. NULL: never */
     /* Down: a request that has begun (session.begun) but was not opened will not be waited for: answer f's status where the wire has an answer
      * without an exchange, then NEXT_CLOSE; on_fault says so, as for a malformed one. Used by timeouts.header (408). */
     void (*refuse)(struct session *s, const struct fault *f);
-    void (*shutdown)(struct session *s, bool final); /* false: tell the peer, when it can be told; true: no new legs (GOAWAY twice; Connection: close) */
+    void (*shutdown)(struct session *s, bool final); /* false: tell the peer, when that can be; true: no new legs (GOAWAY twice; Connection: close) */
 };
 
 static inline void *session_tail(const struct session *s) { return (void *)(uintptr_t)(s + 1); }

@@ -50,13 +50,14 @@ struct http1_message { /* all slices are of the input until http1_keep */
 size_t http1_section_end(const uint8_t *p, size_t n, size_t *scanned, bool *bad);
 /* Does p[0, n) end in an empty line? Then it holds one section at least, and its end need not be searched: the parsers find it. */
 static inline bool http1_has_section(const uint8_t *p, size_t n) { return n >= 4 && memcmp(p + n - 4, "\r\n\r\n", 4) == 0; }
-/* p[0, n) is a section as found by http1_section_end, or http1_has_section: then m->end tells where the first one ends. m need not be
- * initialised. */
+/* p[0, n) is a section as found by http1_section_end, or http1_has_section: then m->end tells where the first one ends.
+ * m need not be initialised. */
 struct http1_verdict http1_parse_request(const uint8_t *p, size_t n, const struct http1_rules *r, struct http1_message *m);
-/* What can be told of a request that was refused, from p[0, n), the beginning of its head: method, version, target (as far as it came, or may) and the
- * fields before the first that is cut or malformed. m->end: behind the last of them. False: not even method and target are there. */
+/* What can be told of a request that was refused, from p[0, n), the beginning of its head: method, version, target (as far as it came, or may) and
+ * the fields before the first that is cut or malformed. m->end: behind the last of them. False: not even method and target are there. */
 bool http1_parse_unfit(const uint8_t *p, size_t n, const struct http1_rules *r, struct http1_message *m);
-struct http1_verdict http1_parse_answer(const uint8_t *p, size_t n, const struct http1_rules *r, const struct http1_asked *asked, struct http1_message *m);
+struct http1_verdict http1_parse_answer(const uint8_t *p, size_t n, const struct http1_rules *r, const struct http1_asked *asked,
+                                        struct http1_message *m);
 struct http1_verdict http1_parse_trailers(const uint8_t *p, size_t n, const struct http1_rules *r, struct http1_message *m);
 /* The head copied into the arena, with p[0, n) that it was parsed from; names in lower case. */
 struct head *http1_keep(const struct http1_message *m, const uint8_t *p, size_t n, struct arena *a);

@@ -23,8 +23,8 @@ void rpc_follow_until(struct rpc_follow *f, const uint8_t *p, size_t n, uint8_t 
 
 /* The message that says how the answer ended is whole, and its length is not the head's to tell: all that may follow is the wire's end. */
 bool rpc_follow_is_over(const struct rpc_follow *f);
-/* The body has the length that its head told, so that an ending of ours takes nothing away but the wire's end, which HTTP/2 servers write in a frame of
- * its own; a peer that resets instead of writing it means something by that. Not for what must have trailers. */
+/* The body has the length that its head told, so that an ending of ours takes nothing away but the wire's end, which HTTP/2 servers write in a frame
+ * of its own; a peer that resets instead of writing it means something by that. Not for what must have trailers. */
 bool rpc_follow_has_all(const struct rpc_follow *f, enum ending why);
 /* Up to FOLLOW_KEEP bytes, for `said`. */
 void rpc_follow_keep(struct rpc_follow *f, const uint8_t *p, size_t n);

@@ -118,8 +118,8 @@ void conf_print_schema(FILE *to, const struct conf_table *root);    /* JSON Sche
 /* The inverse of conf_load: every row with the value that it has, as YAML that loads to the same and prints the same again. What holds nothing is
  * left out: a name or text that is absent, a NULL pointer, a number that is 0 in a row without a default, an empty map. */
 void conf_print_effective(FILE *to, const struct conf_table *table, const void *at);
-/* For `print`: a text in flow form, quoted where it could be read as something else, with $$ for $; a key of a flow map (no $$, and its colon); a node; and
- * the things of a map as deeper lines. */
+/* For `print`: a text in flow form, quoted where it could be read as something else, with $$ for $; a key of a flow map (no $$, and its colon); a
+ * node; and the things of a map as deeper lines. */
 void conf_write_text(FILE *to, struct str text);
 void conf_write_key(FILE *to, struct str key);
 void conf_write_node(FILE *to, const struct conf_node *n);

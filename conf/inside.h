@@ -7,7 +7,7 @@
 /* Limits. Who writes the configuration is trusted; these catch the wrong file (a log, a device) and the file that a template blew up. */
 #define CONF_FILE_MAX (4u << 20)     /* bytes of a file: a few ten thousand routes; /dev/zero ends here and not at the end of memory */
 #define CONF_DEPTH_MAX 32u           /* levels of lists and maps: the deepest key has seven; readers of nodes may recurse */
-#define CONF_NODES_MAX 500000u       /* values and keys (a route written out has eleven): a node is some hundred bytes, and "[,,,," makes one a byte */
+#define CONF_NODES_MAX 500000u       /* values and keys (a route written out has eleven): a node is some 100 bytes, and "[,,,," makes one a byte */
 #define CONF_EXPANDED_MAX (4u << 20) /* bytes of all values that had a ${NAME}: a short file can name a long variable often */
 #define CONF_DIAGS_MAX 500u          /* diagnostics kept: more help nobody; the others are counted */
 #define CONF_SHOWN_MAX 60u           /* bytes of a value that a message repeats */

@@ -60,7 +60,8 @@ void context_derive(struct context *c, struct context *parent, instant now);
 /* Sets the deadline, or brings it nearer, for c and all below it; never takes it further away. The timer ends c with DEADLINE. After the
  * ending: no effect. */
 void context_limit(struct context *c, instant deadline, uint8_t dialect);
-/* Hears of the ending. On an ended context: runs with the next batch (from a hook: still with this one), not inside this call. h->on_end must be set; h must not be hung. */
+/* Hears of the ending. On an ended context: runs with the next batch (from a hook: still with this one), not inside this call. h->on_end must be set;
+ * h must not be hung. */
 void context_hang(struct context *c, struct hook *h);
 void context_unhang(struct hook *h); /* idempotent; legal from any hook, also for the next in line */
 /* Ends c with `why`, its children with PARENT_CANCELLED. First wins: true; later calls: false, no effect. Runs no hook. */

@@ -31,5 +31,5 @@ static inline size_t out_room(const struct out *o) {
 void out_copy(struct out *o, const void *p, size_t n);             /* framing: copied; always succeeds; adjoining copies are one piece */
 uint8_t *out_reserve(struct out *o, size_t n);                     /* framing written in place: n bytes at most; out_commit says how many */
 void out_commit(struct out *o, size_t n);
-void out_ref(struct out *o, struct leg *g, struct str v);          /* body: by reference, until the write, unless it is short; call only where out_room > 0 */
+void out_ref(struct out *o, struct leg *g, struct str v);          /* body: by reference until written, or copied if short; only if out_room > 0 */
 #endif

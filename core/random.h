@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers that need only differ: for jitter, where clients and workers must not move in step, and for ids. Never for secrets. The state is the owner's, so
-// that a test that owns it knows what comes.
+// Numbers that need only differ: for jitter, where clients and workers must not move in step, and for ids. Never for secrets. The state is the
+// owner's, so that a test that owns it knows what comes.
 #ifndef CURFEW_CORE_RANDOM_H
 #define CURFEW_CORE_RANDOM_H
 #include <stddef.h>

@@ -55,8 +55,8 @@ bool str_list_has(struct str list, struct str token);
 /* All of s as decimal digits. False where s is empty or has another byte; a value over UINT64_MAX saturates. */
 bool str_to_u64(struct str s, uint64_t *out);
 
-/* How many bytes the character has that s, which is not empty, begins with in UTF-8; 0: that is none. RFC 3629 4: no overlong form, no surrogate, nothing
- * above U+10FFFF. */
+/* How many bytes the character has that s, which is not empty, begins with in UTF-8; 0: that is none. RFC 3629 4: no overlong form, no surrogate,
+ * nothing above U+10FFFF. */
 size_t str_utf8(struct str s);
 
 /* The 32-bit hash of a field name, whatever its case: of its length and its first and last eight bytes, so that it costs the same for all. Names

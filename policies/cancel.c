@@ -215,8 +215,8 @@ bool cancel_fin_is_gone(const struct cancel_policy *p, const struct head *reques
     case HALF_TOLERATE: return false;
     case HALF_AUTO: break;
     }
-    /* Who asks to keep the connection has another request in mind, so that a FIN of its is no mere end of input: HTTP libraries that name no User-Agent
-     * (undici, Node's own) ask for it in so many words. */
+    /* Who asks to keep the connection has another request in mind, so that a FIN of its is no mere end of input: HTTP libraries that name no
+     * User-Agent (undici, Node's own) ask for it in so many words. */
     return request->version > 10 && (request->keep_asked || head_find(request, TOKEN_USER_AGENT));
 }
 

@@ -30,8 +30,8 @@ extern const struct conf_table cancel_table;
 bool cancel_fin_is_gone(const struct cancel_policy *p, const struct head *request);
 /* The ladder for an ending on this codec: client_gone drain makes it [drain] for the client's own endings. */
 struct ladder cancel_ladder(const struct cancel_policy *p, const struct codec *up, enum ending why);
-/* What of that is climbed in the policy's mode: all of it (enforce), its call alone (forward), nothing. A request that the upstream has not `whole` can
- * never be answered: it is cancelled in every mode. */
+/* What of that is climbed in the policy's mode: all of it (enforce), its call alone (forward), nothing. A request that the upstream has not `whole`
+ * can never be answered: it is cancelled in every mode. */
 struct ladder cancel_ladder_in_mode(const struct cancel_policy *p, const struct codec *up, enum ending why, bool whole);
 /* What enforcing would have achieved, supposing that a call is answered. told: as below. NOT_NEEDED: nothing would have been cancelled. */
 enum cancel_level cancel_would(const struct cancel_policy *p, const struct codec *up, enum ending why, bool told);

@@ -75,21 +75,21 @@ void deadline_decide(const struct deadline_policy *p, const struct deadline_fact
 /* max_reject has it let through, whatever was decided. What is left of its deadline still counts: the upstream is told the whole of it, and it ends
  * by it. Where nothing is left the deadline is not believed, and the request runs under the default. */
 void deadline_let_through(const struct deadline_policy *p, struct deadline_verdict *v, instant now);
-/* As if the client had asked for `default`: it is total, clamped to `max`, for streams, too. Of a verdict where nobody asked; without a default, or in mode disabled,
- * nothing changes. */
+/* As if the client had asked for `default`: it is total, clamped to `max`, for streams, too. Of a verdict where nobody asked; without a default, or
+ * in mode disabled, nothing changes. */
 void deadline_inject(const struct deadline_policy *p, instant now, struct deadline_verdict *v);
 
 /* What is left for an attempt whose head is written at `now`, as deadline_tell wants it: the nearest of total, what remains of to_head (the
  * caller knows when it was paused; FOREVER: none, or the head has come), advice that still has room, and the client's own per_try. */
 span deadline_left(const struct deadline_policy *p, const struct deadline_verdict *v, instant now, span to_head);
 
-/* What an attempt tells its upstream: strips known dialects from `up` (a clone of the request's head, of which only fields and target are
- * touched) except those of `pass`, and writes what is left. Call anew for each attempt, when its head is written.
+/* What an attempt tells its upstream: strips known dialects from `up` (a clone of the request's head, of which only fields and target are touched)
+ * except those of `pass`, and writes what is left. Call anew for each attempt, when its head is written.
  * left: of the total and of the default, whichever is nearer, FOREVER where there is none; the function takes reserve and per_try off itself.
  * may_shed: false: tells as mode forward does, and returns ENDING_NONE, for a request that was let through.
- * told: set to what was written (in observe: what would have been), before it was rounded down (0: nothing). Returns ENDING_NONE, or SHED_EXPIRED where less than min + reserve is left or
- * no dialect fits: in mode enforce the request is to end by that, and `up` is spoiled; in observe and forward it is what enforcing would have done, and `up` is
- * as it should be. */
+ * told: set to what was written (in observe: what would have been), before it was rounded down (0: nothing).
+ * Returns ENDING_NONE, or SHED_EXPIRED where less than min + reserve is left or no dialect fits: in mode enforce the request is to end by that, and
+ * `up` is spoiled; in observe and forward it is what enforcing would have done, and `up` is as it should be. */
 enum ending deadline_tell(const struct deadline_policy *p, const struct dialect_set *dialects, const struct rpc *rpc, span left, int64_t wall_ns,
                           bool may_shed, struct head *up, span *told);
 /* Removes from a request's trailers what deadline_tell strips from its head: an upstream that adds trailers to its headers must not read there another

@@ -124,7 +124,8 @@ static enum field_fate fate_of(const struct pass *a, const struct field_slot *s,
     if (a->hop->load && row->optional) return FIELD_LOAD;
     return field_is_good(row, f->value) ? FIELD_PASSED : FIELD_MALFORMED;
 }
-/* Under a prefix, and not listed. A deadline may stand there, too (x-context-deadline): it is no field, and what becomes of it is its own policy's word. */
+/* Under a prefix, and not listed. A deadline may stand there, too (x-context-deadline): it is no field, and what
+ * becomes of it is its own policy's word. */
 static bool is_unlisted(const struct pass *a, const struct field *f) {
     return is_under_prefix(a->p, f->name) && !(a->hop->dialects && dialect_of_field(a->hop->dialects, f));
 }

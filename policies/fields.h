@@ -103,11 +103,11 @@ struct fields_hop {
     void *arg;
 };
 struct fields_tally { unsigned removed, fates[FIELD_FATES], baggage; struct trace_tally trace; };
-/* Edits the head that goes upstream: removes names under a prefix that are not listed, listed ones not believed on this listener or not as their
- * row says, optional ones under load, and whole members past the caps in total (optional ones first, required ones last); gives the others the upstream's name; writes
- * the schema's version. traceparent, tracestate and baggage have limits of their own and count against no cap. */
+/* Edits the head that goes upstream: removes names under a prefix that are not listed, listed ones not believed on this listener or not as their row
+ * says, optional ones under load, and whole members past the caps in total (optional ones first, required ones last); gives the others the upstream's
+ * name; writes the schema's version. traceparent, tracestate and baggage have limits of their own and count against no cap. */
 void fields_apply(const struct fields_policy *p, const struct fields_hop *hop, struct head *up, struct fields_tally *tally);
-/* Removes from a request's trailers all that the policy governs: an upstream that adds trailers to its headers must not read there what nobody looked at
- * (RFC 9110 6.5.1). True where something was removed. */
+/* Removes from a request's trailers all that the policy governs: an upstream that adds trailers to its headers must not read there what nobody looked
+ * at (RFC 9110 6.5.1). True where something was removed. */
 bool fields_in_trailers(const struct fields_policy *p, const struct dialect_set *dialects, struct head *trailers, struct fields_tally *tally);
 #endif

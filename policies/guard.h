@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `max_reject`: how much of a route's traffic curfew may refuse by its own judgement. Whoever refuses a fifth of all requests has more likely a clock,
-// a dialect or a limit wrong than clients that ask for the impossible; past the share the rest is let through, and counted.
+// `max_reject`: how much of a route's traffic curfew may refuse by its own judgement. Whoever refuses a fifth of all requests has more likely a
+// clock, a dialect or a limit wrong than clients that ask for the impossible; past the share the rest is let through, and counted.
 #ifndef CURFEW_POLICIES_GUARD_H
 #define CURFEW_POLICIES_GUARD_H
 #include "conf/conf.h"

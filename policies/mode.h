@@ -12,7 +12,8 @@ enum mode {
     MODE_ENFORCE
 };
 static inline const char *mode_name(unsigned m) {
-    static const char *const names[] = { [MODE_DISABLED] = "disabled", [MODE_OBSERVE] = "observe", [MODE_FORWARD] = "forward", [MODE_ENFORCE] = "enforce" };
+    static const char *const names[] = { [MODE_DISABLED] = "disabled", [MODE_OBSERVE] = "observe", [MODE_FORWARD] = "forward",
+                                         [MODE_ENFORCE] = "enforce" };
     assert(m <= MODE_ENFORCE);
     return names[m];
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Patterns: see pattern.h. Compiled to Thompson's automaton (a jump is relative, so that {n,m} copies code), and run by keeping the set of all states.
+// Patterns: see pattern.h. Compiled to Thompson's automaton (a jump is relative, so that {n,m} copies code), and run by
+// keeping the set of all states.
 #include "policies/pattern.h"
 
 enum op { OP_BYTES, OP_SPLIT, OP_JUMP, OP_END };

@@ -51,7 +51,8 @@ enum translate { TRANSLATE_NONE, TRANSLATE_GRPC }; /* what the upstream is spoke
 extern const struct conf_table route_table;
 /* Matches `routes` (n of them) in order. False: none. m's slices live in the arena or in the head. A target that cannot be normalised (a bad
  * escape, NUL, a path that climbs over the root) matches nothing and sets *bad (the answer is 400). */
-bool route_match(const struct route *routes, size_t n, const struct head *h, const struct rpc *rpc, struct arena *a, struct route_match *m, bool *bad);
+bool route_match(const struct route *routes, size_t n, const struct head *h, const struct rpc *rpc, struct arena *a, struct route_match *m,
+                 bool *bad);
 /* What paths match: the pattern's literals in the normalised path, segment by segment; "/a/" is not "/a", and an empty segment is one. A final
  * slash-star matches the path before it, with or without a slash, and all below. Slash-star alone, and no path at all, match everything, also
  * the "*" of OPTIONS; CONNECT without :protocol has no path and matches nothing. Hosts are compared without port and case, a trailing dot is

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// W3C Trace Context. The grammar is that of level 2, which takes all that level 1 takes: a gateway must not break the trace of those behind it. Section
-// numbers are those of level 1.
+// W3C Trace Context. The grammar is that of level 2, which takes all that level 1 takes: a gateway must not break the trace of those behind it.
+// Section numbers are those of level 1.
 #include "policies/trace.h"
 #include <assert.h>
 

@@ -115,8 +115,8 @@ static char *put_time(char *at, int64_t wall_ns) {
 #define PUT(at, literal) ((char *)memcpy((at), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
 
 /* ---- text ------------------------------------------------------------------------------------------------------------------------ */
-/* RFC 8259 7: a quote, a backslash and what is below U+0020 must be escaped. DEL and the C1 controls are escaped too: a log is read on
- * terminals. */
+/* RFC 8259 7: a quote, a backslash and what is below U+0020 must be escaped. DEL and the C1 controls are escaped too: a
+ * log is read on terminals. */
 static bool is_plain(unsigned char c) { return c >= 0x20 && c != '"' && c != '\\' && c < 0x7f; }
 
 #define UNIT_MAX 6u /* bytes that one character can become: \u001f */
@@ -149,7 +149,8 @@ static size_t escape_one(char *to, const unsigned char *p, size_t n, size_t *use
     return len;
 }
 
-/* At most `room` bytes, cut between characters and then ended by an ellipsis. Room for that and for one unit is kept, so no test is needed within a unit. */
+/* At most `room` bytes, cut between characters and then ended by an ellipsis. Room for that and for one unit is kept,
+ * so no test is needed within a unit. */
 static char *put_text(char *at, struct str s, size_t room) {
     const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
     const char *stop = at + room - UNIT_MAX - 3;

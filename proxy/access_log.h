@@ -14,7 +14,7 @@
 #define ACCESS_BUFFER (64u << 10)
 #define ACCESS_ABSENT SPAN_FOREVER /* of a span: nothing to say */
 
-struct access_record { /* flat; every string is borrowed until access_log_write returns; an empty one, a NULL and what the comment says are left out */
+struct access_record { /* flat; strings are borrowed until access_log_write returns; an empty one, a NULL and what the comment says are left out */
     int64_t wall_ns;              /* the wall clock when the head of the request was complete: ts */
     struct str id, listener, client;
     const char *protocol, *rpc;   /* "HTTP/2", "grpc" */

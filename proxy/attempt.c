@@ -84,7 +84,8 @@ static enum cancel_way tell(struct attempt *a, enum ending why, enum cancel_way 
     a->x->cancel_deferred |= s->cancels_deferred != before;
     return did;
 }
-/* The rungs in turn, until one is taken. call: where to note the one that was fired; NULL: another attempt goes on, that it would end, too (trap T44). */
+/* The rungs in turn, until one is taken. call: where to note the one that was fired; NULL: another attempt goes on,
+ * that it would end, too (trap T44). */
 static enum cancel_level climb(struct attempt *a, enum ending why, struct call **call) {
     const struct exchange *x = a->x;
     const struct cancel_policy *p = &x->policy->cancel;
@@ -329,7 +330,8 @@ static void pull(struct leg *g, size_t max, struct pulled *v) {
     body_peek(&a->x->up, a->offset, max, v);
     a->offset += v->bytes;
 }
-/* The client may send as much again as whichever attempt came furthest has written: what one before, or beside, it wrote already was given credit for. */
+/* The client may send as much again as whichever attempt came furthest has written: what one before, or beside, it
+ * wrote already was given credit for. */
 static void credit_upload(struct attempt *a) {
     struct exchange *x = a->x;
     uint64_t n = a->sent > x->up_sent ? a->sent - x->up_sent : 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether there is a beat, and how long it is. It spares segments and wake-ups for as many microseconds of waiting, so it is worth it where the processor
-// is what is scarce and much is under way, and only there: a worker that has time to spare serves everybody at once. It is a share of what a request
-// lasts, not one length for all: so it does not hold itself up by what it adds to that.
+// Whether there is a beat, and how long it is. It spares segments and wake-ups for as many microseconds of waiting, so it is worth it where the
+// processor is what is scarce and much is under way, and only there: a worker that has time to spare serves everybody at once. It is a share of what
+// a request lasts, not one length for all: so it does not hold itself up by what it adds to that.
 #ifndef CURFEW_PROXY_BEAT_H
 #define CURFEW_PROXY_BEAT_H
 #include "core/instant.h"

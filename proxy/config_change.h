@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The difference of two configurations: what of the one goes on in the other. Two things are the same where they print the same (conf_print_effective): a
-// new key needs no line here. What lies in other files (certificates) is not looked at.
+// The difference of two configurations: what of the one goes on in the other. Two things are the same where they print the same
+// (conf_print_effective): a new key needs no line here. What lies in other files (certificates) is not looked at.
 #ifndef CURFEW_PROXY_CONFIG_CHANGE_H
 #define CURFEW_PROXY_CONFIG_CHANGE_H
 #include "proxy/config.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between config_tables.c and config.c: what the top-level table fills, before names are joined. For these two files, and for config_change.c, which compares by the
-// tables.
+// Between config_tables.c and config.c: what the top-level table fills, before names are joined. For these two files, and for config_change.c, which
+// compares by the tables.
 #ifndef CURFEW_PROXY_CONFIG_TABLES_H
 #define CURFEW_PROXY_CONFIG_TABLES_H
 #include "proxy/config.h"

@@ -29,7 +29,7 @@ struct lease;
 enum conn_state { CONN_OPENING, CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_DEAD };
 struct conn_owner { /* who made the connection; NULL entries are skipped */
     void (*on_open)(struct conn *c);                            /* up: connected (and handshaken); the session is open. */
-    void (*on_gone)(struct conn *c, const struct fault *f);     /* it can serve nobody any more; legs were closed before. Once. f NULL: in good order */
+    void (*on_gone)(struct conn *c, const struct fault *f);     /* it can serve nobody any more; legs closed before. Once. f NULL: in good order */
     void (*on_freed)(struct conn *c);                           /* its memory goes right after this */
 };
 struct conn_times { span opening, header, idle, write, linger; }; /* FOREVER: none */

@@ -166,8 +166,8 @@ static void conn_look(struct conn *c) {
 }
 /* Who reads on while its peer writes chases it, a segment a call: what comes next shares the next beat's reading. */
 static bool conn_lets_gather(const struct conn *c) { return !c->tls && conn_is_busy(c) && c->last_read < BEAT_BULK; }
-/* A call that brought less than it asked for emptied the socket. What the next one is for is an RST behind the bytes: libevent makes one edge of both, and
- * it looks as that of the bytes alone. Where there is a beat that call waits for an edge, and for the worst case, an RST that came in the
+/* A call that brought less than it asked for emptied the socket. What the next one is for is an RST behind the bytes: libevent makes one edge of
+ * both, and it looks as that of the bytes alone. Where there is a beat that call waits for an edge, and for the worst case, an RST that came in the
  * microseconds before the first call, no longer than CONN_DOUBT. Between requests there is no doubt to be had: the next one is at stake. */
 static bool conn_doubts(struct conn *c) {
     if (c->w->beat.now.ns == 0 || c->tls || c->fin || c->paused || c->state != CONN_OPEN) return false;

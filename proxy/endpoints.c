@@ -40,8 +40,8 @@ static void outcast_forget(struct upstream *u, const struct address *conf, const
     list_del(&o->node);
     free(o);
 }
-/* It serves nobody new: idle connections close now, the others when they are done. One that is under way to an endpoint that is out is given up: it may
- * never open, and who waits for it has others to go to. */
+/* It serves nobody new: idle connections close now, the others when they are done. One that is under way to an endpoint that is out is given up: it
+ * may never open, and who waits for it has others to go to. */
 static void endpoint_vacate(struct endpoint *e) {
     LIST_EACH(&e->open, c, struct conn, node) { conn_shutdown(c, true); }
     LIST_EACH(&e->busy, d, struct conn, node) { conn_shutdown(d, e->out && d->state == CONN_OPENING); }

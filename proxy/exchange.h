@@ -158,7 +158,7 @@ void attempt_lose(struct attempt *a);
 void attempt_ready(struct exchange *x);
 /* The client took n bytes of the answer. */
 void attempt_credit(struct exchange *x, size_t n);
-/* The client left: in mode forward the call that the ladder has is made, once, where the upstream was asked and leaving means anything; nothing is cut. */
+/* The client left: in mode forward the ladder's call is made, once, where the upstream was asked and leaving means anything; nothing is cut. */
 void attempt_call(struct exchange *x, enum ending why);
 /* Ends it with a fault's cause, keeping its sentence and status for the answer. */
 void exchange_fail(struct exchange *x, const struct fault *f);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a policy's modes and its max_reject make of an exchange: whether it may be refused, and what enforcing would have done where it is not enforced.
+// What a policy's modes and its max_reject make of an exchange: whether it may be refused, and what enforcing would
+// have done where it is not enforced.
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 
@@ -40,8 +41,8 @@ void exchange_note_latency(struct exchange *x) {
 }
 
 /* ---- observing ---------------------------------------------------------------------------------------------------------------------- */
-/* The clocks of enforce run in observe and forward, too, and what they would have ended is noted as they fire: so what is earlier is first, whatever it
- * is, and each attempt is found as enforcing would have found it. */
+/* The clocks of enforce run in observe and forward, too, and what they would have ended is noted as they fire: so what is earlier is first, whatever
+ * it is, and each attempt is found as enforcing would have found it. */
 static void count_cancel(struct exchange *x, enum ending why, enum cancel_level level) {
     if (level == LEVEL_NOT_NEEDED) return;
     metric_cell_add(&observed_of(x)->cancels[why][level], 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clocks of an exchange: what is left of its deadlines, the default that ends with the answer's head, and whom it waits for meanwhile, for how long.
-// In modes that enforce nothing they run as well, and what fires first is noted (semantics 2.9).
+// The clocks of an exchange: what is left of its deadlines, the default that ends with the answer's head, and whom it waits for meanwhile, for how
+// long. In modes that enforce nothing they run as well, and what fires first is noted (semantics 2.9).
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 

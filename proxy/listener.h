@@ -22,11 +22,12 @@ struct listener {
     size_t nconns;
     struct conn_times times;
 };
-/* Binds and listens. The main thread's, before any worker hears of it, so that a fault leaves all as it is. -1: *say tells why (static or errno's). */
+/* Binds and listens. The main thread's, before any worker hears of it, so that a fault leaves all as it is. -1: *say: why (static or errno's). */
 int listener_open(const struct listener_conf *conf, const char **say);
 /* Of a unix listener: the file. */
 void listener_remove_file(const struct listener_conf *conf);
-/* Of the worker's snapshot, which is to own it. Takes fd, and accepts from the next turn on. fd -1: accepts nothing by itself, clients come through listener_take (flow tests). */
+/* Of the worker's snapshot, which is to own it. Takes fd, and accepts from the next turn on. fd -1: accepts nothing by itself, clients come through
+ * listener_take (flow tests). */
 struct listener *listener_new(struct worker *w, const struct listener_conf *conf, struct str name, int fd, const struct codec_events *ev);
 /* A client's connection that was accepted: fd is taken, and closed where there is no room for it. */
 void listener_take(struct listener *l, int fd, const struct sockaddr_storage *peer, socklen_t len);
@@ -35,8 +36,8 @@ void listener_stop(struct listener *l);
 void listener_free(struct listener *l);
 /* l has the address of `before`, a listener of the snapshot before: it takes its socket, and, where clients_stay, is to take its clients. */
 void listener_succeed(struct listener *l, struct listener *before, bool clients_stay);
-/* Each client of a listener of that snapshot goes on with its heir, whose timeouts, trust and routes hold from its next request on; without one it goes
- * as in a drain. */
+/* Each client of a listener of that snapshot goes on with its heir, whose timeouts, trust and routes hold from its next request on; without one it
+ * goes as in a drain. */
 void listener_move_clients(struct worker *w, const struct snapshot *before);
 static inline struct listener *listener_of(const struct conn *c) { return c->owner_data; }
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is a worker under load, so that optional context fields are dropped? By what it has in flight and by how long its turns take, against the thresholds of
-// `load:`; or by an operator's word, which holds for all workers at once. It reads the clock once more a turn where `loop_lag` asks for it.
+// Is a worker under load, so that optional context fields are dropped? By what it has in flight and by how long its turns take,
+// against the thresholds of `load:`; or by an operator's word, which holds for all workers at once. It reads the clock once
+// more a turn where `loop_lag` asks for it.
 #ifndef CURFEW_PROXY_LOAD_H
 #define CURFEW_PROXY_LOAD_H
 #include "core/wheel.h"

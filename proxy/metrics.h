@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is counted: one block a worker, written by that worker alone and read by whoever prints, with relaxed atomics and no locked instruction.
-// Labels are closed sets of our own (endings, levels, the names of routes and upstreams, the addresses of endpoints): no word of a peer ever becomes
-// one (T49).
+// What is counted: one block a worker, written by that worker alone and read by whoever prints, with relaxed atomics and no locked
+// instruction. Labels are closed sets of our own (endings, levels, the names of routes and upstreams, the addresses of endpoints): no
+// word of a peer ever becomes one (T49).
 #ifndef CURFEW_PROXY_METRICS_H
 #define CURFEW_PROXY_METRICS_H
 #include "core/ending.h"
@@ -53,8 +53,8 @@ struct worker_metrics { /* zeroed memory is a fresh one; aligned, so that no two
     struct endpoint_metrics *endpoints;     /* in order of upstream and endpoint; under a lock of metrics.c, since they come and go */
     struct route_counters *routes;          /* a reference, for who prints; NULL: none, as in a worker that is no gateway. Its thread has another */
 };
-/* Room for each route's counters, one reference. same, by index: which of `before` goes on, SIZE_MAX none. before NULL: all are new. By one thread at a
- * time, while nobody prints. */
+/* Room for each route's counters, one reference. same, by index: which of `before` goes on, SIZE_MAX none. before NULL: all are new. By one thread at
+ * a time, while nobody prints. */
 struct route_counters *route_counters_new(const struct conf_array *routes, const struct route_counters *before, const size_t *same);
 struct route_counters *route_counters_ref(struct route_counters *c); /* any thread, as the next */
 void route_counters_unref(struct route_counters *c);                 /* NULL is allowed */
@@ -87,8 +87,8 @@ enum reload_result { RELOAD_APPLIED, RELOAD_REFUSED, RELOAD_RESULTS };
 void metrics_reloaded(enum reload_result r);
 void metrics_configured(int64_t wall_ns); /* since when the one in use is */
 
-/* All workers summed, in the Prometheus text format 0.0.4 (serve as METRICS_CONTENT_TYPE). Any thread, at any time. routes: of struct route, those that
- * the workers were begun with; NULL: none. */
+/* All workers summed, in the Prometheus text format 0.0.4 (serve as METRICS_CONTENT_TYPE). Any thread, at any time. routes: of struct route, those
+ * that the workers were begun with; NULL: none. */
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 void metrics_print(FILE *to, const struct worker_metrics *const *workers, size_t n, const struct conf_array *routes);
 #endif

@@ -4,8 +4,9 @@
 //   SIGHUP ─→ config_load ─→ handover_prepare: certificates, sockets of new listeners, logs ─→ a message to each worker ─→ snapshot_take (snapshot.h)
 //                  └───────────────────┴─→ a fault: it is said, all is given back, and the workers never hear of it
 //
-// All that can fail comes before the first message, so that no worker is left behind; messages arrive in order, so that each worker goes through the same
-// configurations, whenever it comes to it. What is fixed for the life of the process (`workers`, the admin address) is warned of, and the rest counts.
+// All that can fail comes before the first message, so that no worker is left behind; messages arrive in order, so that each worker
+// goes through the same configurations, whenever it comes to it. What is fixed for the life of the process (`workers`, the admin
+// address) is warned of, and the rest counts.
 #ifndef CURFEW_PROXY_RELOAD_H
 #define CURFEW_PROXY_RELOAD_H
 #include "proxy/descriptors.h"

@@ -370,8 +370,9 @@ void resolver_unwatch(struct resolver_watch *w) {
 }
 
 /* ---- the resolver ---------------------------------------------------------------------------------------------------------------------- */
-/* evdns asks a name server that failed for google.com until it answers, from ten seconds after its failure on: nobody who runs a proxy expects that of it. It
- * cannot be told otherwise, but to wait an hour, which is never: long before, all are taken for good again, as evdns does by itself with the last one. */
+/* evdns asks a name server that failed for google.com until it answers, from ten seconds after its failure on: nobody who runs a proxy
+ * expects that of it. It cannot be told otherwise, but to wait an hour, which is never: long before, all are taken for good again, as
+ * evdns does by itself with the last one. */
 #define PROBE_AFTER "3600"
 static void never_probe(struct evdns_base *dns) { evdns_base_set_option(dns, "initial-probe-timeout:", PROBE_AFTER); }
 

@@ -37,8 +37,8 @@ typedef void resolver_callback(void *arg, const struct resolved *set);
 /* NULL: *say (static) tells why. options NULL: the defaults. */
 struct resolver *resolver_new(struct event_base *base, struct wheel *wheel, instant now, const struct resolver_options *options,
                               const char **say) __attribute__((warn_unused_result));
-/* Ends all watches without a callback; no timer of it is armed after. evdns calls back for what it had under way: the base must run once more (EVLOOP_NONBLOCK is enough)
- * before it is freed, or that little memory leaks. */
+/* Ends all watches without a callback; no timer of it is armed after. evdns calls back for what it had under way: the base must run once more
+ * (EVLOOP_NONBLOCK is enough) before it is freed, or that little memory leaks. */
 void resolver_free(struct resolver *r);
 /* Follows a name (copied) until resolver_unwatch. "localhost" and addresses are taken without asking anybody. */
 struct resolver_watch *resolver_watch(struct resolver *r, struct str name, uint16_t port, resolver_callback *on_set, void *arg);

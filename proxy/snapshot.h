@@ -9,10 +9,10 @@
 //   any connection ──────────→ lease ─→ config (one atomic reference a worker)
 //   upstream ────────────────────┘
 //
-// So a request costs one plain count, and no pointer into a configuration outlives it (trap T48): who holds a route or a policy holds the snapshot, who
-// holds options, a name or an address the lease: an upstream that of the configuration that it came with, whichever have it since. A connection keeps the
-// codec's options that it began with, as it does its TLS; its timeouts, its trust and its next request's route are the new listener's. All of it belongs
-// to the worker's thread but for the configuration itself.
+// So a request costs one plain count, and no pointer into a configuration outlives it (trap T48): who holds a route or a policy holds the snapshot,
+// who holds options, a name or an address the lease: an upstream that of the configuration that it came with, whichever have it since. A connection
+// keeps the codec's options that it began with, as it does its TLS; its timeouts, its trust and its next request's route are the new listener's. All
+// of it belongs to the worker's thread but for the configuration itself.
 #ifndef CURFEW_PROXY_SNAPSHOT_H
 #define CURFEW_PROXY_SNAPSHOT_H
 #include "policies/latency.h"
@@ -47,10 +47,10 @@ void snapshot_unref(struct snapshot *s); /* it goes at the end of the turn */
 /* The end of the turn: frees those that nobody holds. */
 void snapshot_free_stale(struct worker *w);
 void snapshot_add_listener(struct snapshot *s, struct listener *l); /* owned from here */
-/* A configuration that has names of endpoints needs a resolver, which can be made in the worker's thread alone, or before that runs. False: it could not,
- * which was said. */
+/* A configuration that has names of endpoints needs a resolver, which can be made in the worker's thread alone, or before that runs. False: it could
+ * not, which was said. */
 bool snapshot_resolves(struct worker *w, const struct config *c);
-/* Between turns, or before the first one: from here on the worker runs by that configuration, which differs from the one it has as handover.change says.
- * Takes h. A worker that drains stays as it is. */
+/* Between turns, or before the first one: from here on the worker runs by that configuration, which differs from the one it has as handover.change
+ * says. Takes h. A worker that drains stays as it is. */
 void snapshot_take(struct worker *w, struct handover *h);
 #endif

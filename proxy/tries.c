@@ -130,8 +130,8 @@ static bool decide(struct exchange *x, const struct retry_facts *f, span *wait) 
     if (v > RETRY_YES) refused(x, v);
     return v == RETRY_YES;
 }
-/* While the call is under way that tells an upstream to end the work of the attempt before, it could find this one's under the same id (trap T44): it is
- * waited for, as long as there is time for another attempt. */
+/* While the call is under way that tells an upstream to end the work of the attempt before, it could find this one's under the same id (trap T44): it
+ * is waited for, as long as there is time for another attempt. */
 static void follow(struct exchange *x, enum ending outcome, span wait) {
     bool called = !list_is_empty(&x->calls);
     x->retries++;
@@ -268,8 +268,8 @@ static void choose(struct attempt *a) {
     x->sent_at = a->begun;
     if (a->hedge) metric_inc(&x->w->metrics, METRIC_HEDGES_WON);
 }
-/* Two upstreams may each have a word before their answers: who is first is heard. But a client that waits for its 100 (Continue) waits for anybody's,
- * and for one. */
+/* Two upstreams may each have a word before their answers: who is first is heard. But a client that waits for its 100
+ * (Continue) waits for anybody's, and for one. */
 bool tries_interim(struct attempt *a, const struct head *h) {
     struct exchange *x = a->x;
     bool first = !x->continued;

@@ -75,7 +75,8 @@ static struct place *place_of(const struct upstream *u, const struct conn *c) {
     }
     return NULL;
 }
-/* Its connections end with their requests: the gateway drains, the name's address is another by now, its checks say so, or the configuration has it no more. */
+/* Its connections end with their requests: the gateway drains, the name's address is another by now, its checks say so,
+ * or the configuration has it no more. */
 static bool is_leaving(const struct endpoint *e) { return e->u->w->draining || e->u->retired || !may_serve(e); }
 static void on_up_open(struct conn *c) {
     struct endpoint *e = endpoint_of(c);

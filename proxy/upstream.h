@@ -38,7 +38,7 @@ void upstream_take_tls(struct upstream *u, struct tls_client *tls);
 /* Held by the snapshots that have it, and by its connections. */
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u); /* the last one: nobody waits any more (asserted) */
-/* The configuration has it no more: idle connections close, the others when they are done, and nobody checks it. Whoever holds it may still ask it. */
+/* The configuration has it no more: idle connections close, the others when they are done, and nobody checks it. Who holds it may still ask it. */
 void upstream_retire(struct upstream *u);
 /* Asks for a connection with a free slot. Either callback may come inside the call. */
 void upstream_ask(struct upstream *u, struct place *p);
@@ -53,12 +53,14 @@ void upstream_repay(struct upstream *u);
 void upstream_slots(struct conn *c);
 /* A connection outside the pool and its limits, for an errand; events and owner are the caller's. to NULL: whom the balance picks. NULL: none can be
  * made now; *err says why, ENOENT where there is no endpoint that may be asked. */
-struct conn *upstream_dial(struct upstream *u, struct endpoint *to, const struct codec_events *ev, const struct conn_owner *owner, void *data, int *err);
-/* From now on this worker checks its endpoints (proxy/health.h), those that come later too; and no longer, which tells nobody: who is out stays out. */
+struct conn *upstream_dial(struct upstream *u, struct endpoint *to, const struct codec_events *ev, const struct conn_owner *owner, void *data,
+                           int *err);
+/* From now on this worker checks its endpoints (proxy/health.h), later ones too; and no longer, which tells nobody: who is out stays out. */
 void upstream_check(struct upstream *u);
 void upstream_uncheck(struct upstream *u);
-/* The endpoint is not asked any more: its idle connections close now, those under way are given up for others, and the rest close when they are done. Or
- * it is asked again. Where none is left, nor a name that is yet to be resolved, who waits fails, and so does who asks. Not from inside a codec's event. */
+/* The endpoint is not asked any more: its idle connections close now, those under way are given up for others, and the rest close when
+ * they are done. Or it is asked again. Where none is left, nor a name that is yet to be resolved, who waits fails, and so does who
+ * asks. Not from inside a codec's event. */
 void upstream_judge(struct upstream *u, const struct verdict *v);
 struct verdict endpoint_verdict(const struct endpoint *e, bool out);
 struct str endpoint_text(const struct endpoint *e); /* "127.0.0.1:9001"; lives as long as the endpoint */

@@ -45,7 +45,7 @@ struct worker {
     struct out out;
     uint8_t *scratch;                /* owned: SCRATCH_BYTES, what recv fills */
     struct list ready, touched, reap; /* of conn */
-    struct list beating;             /* of conn: wait for the beat; when it is over for the first of them, all are served, so that they fall into step */
+    struct list beating;             /* of conn: wait for the beat; when it is over for the first, all are served, so that they fall into step */
     struct list doubted;             /* of conn: read until the bytes ended, and not to EAGAIN: the longest first */
     struct beat beat;
     uint64_t completed;              /* exchanges that were freed, ever */
