@@ -30,13 +30,13 @@ static const struct conf_word malformed_words[] = {
     { "reject", FIELD_REJECT, "the request is answered with 400 or INVALID_ARGUMENT (client_context)" },
     { 0 }
 };
-static const struct conf_word required_words[] = {
+static const struct conf_word missing_field_words[] = {
     { "none", REQUIRE_NONE, "a request without it is as good" },
     { "warn", REQUIRE_WARN, "a request without it is counted, and its line in the log says so" },
     { "reject", REQUIRE_REJECT, "a request without it is answered with 400 or INVALID_ARGUMENT (client_context)" },
     { 0 }
 };
-static const struct conf_word require_words[] = {
+static const struct conf_word missing_deadline_or_trace_words[] = {
     { "none", REQUIRE_NONE, "a request without it is as good" },
     { "warn", REQUIRE_WARN, "a request without it is counted, and its line in the log says so" },
     { "inject", REQUIRE_INJECT, "a request without it gets one: deadline.default as if the client had asked for it; a new traceparent" },
@@ -73,7 +73,7 @@ static const struct conf_field row_fields[] = {
       .help = "a regular expression that the whole value must match: [a-z] ( | ) * + ? {n,m} . \\d \\w \\s" },
     { .name = "malformed", .type = CONF_ENUM, .offset = OF(malformed), .words = malformed_words, .def = "drop",
       .help = "what becomes of a value that is too long, or not of its type or pattern" },
-    { .name = "required", .type = CONF_ENUM, .offset = OF(required), .words = required_words, .def = "none",
+    { .name = "required", .type = CONF_ENUM, .offset = OF(required), .words = missing_field_words, .def = "none",
       .help = "whether a request must have it, and well-formed; one that says an x-context-schema before `since` need not" },
     { .name = "optional", .type = CONF_BOOL, .offset = OF(optional), .def = "false",
       .help = "dropped before the others where the caps are passed, and under load" },
@@ -91,10 +91,10 @@ const struct conf_table field_table = { .name = "context field", .size = sizeof(
 
 #define OF(member) offsetof(struct fields_policy, member)
 static const struct conf_field require_fields[] = {
-    { .name = "deadline", .type = CONF_ENUM, .offset = offsetof(struct require_policy, deadline), .words = require_words, .def = "none",
-      .help = "a deadline that counts, of a dialect that the policy reads" },
-    { .name = "trace", .type = CONF_ENUM, .offset = offsetof(struct require_policy, trace), .words = require_words, .def = "none",
-      .help = "a valid traceparent" },
+    { .name = "deadline", .type = CONF_ENUM, .offset = offsetof(struct require_policy, deadline),
+      .words = missing_deadline_or_trace_words, .def = "none", .help = "a deadline that counts, of a dialect that the policy reads" },
+    { .name = "trace", .type = CONF_ENUM, .offset = offsetof(struct require_policy, trace),
+      .words = missing_deadline_or_trace_words, .def = "none", .help = "a valid traceparent" },
     { 0 }
 };
 static const struct conf_table require_table = { .name = "require", .size = sizeof(struct require_policy), .fields = require_fields,
