@@ -2,18 +2,14 @@
 // What the random flows draw: numbers that a seed repeats, and policies of further attempts, put together anew each round.
 #ifndef CURFEW_TESTS_FLOW_CHANCE_H
 #define CURFEW_TESTS_FLOW_CHANCE_H
+#include "core/random.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
 static uint64_t seed, playing;
-static inline uint64_t draw(void) { /* splitmix64 */
-    uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
+static inline uint64_t draw(void) { return random_next(&seed); }
 static inline size_t below(size_t n) { return (size_t)(draw() % n); }
 static inline bool chance(size_t one_in) { return below(one_in) == 0; }
 #define PICK(list) ((list)[below(sizeof(list) / sizeof *(list))])

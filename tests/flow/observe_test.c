@@ -3,6 +3,7 @@
 // and forward say that enforcing would have done is what enforce did; and what the two ends see under observe is, byte for byte, what they see under
 // disabled. Scenes are told by hand, and drawn by chance: FLOW_SEED=n repeats a round that failed, FLOW_ROUNDS=n plays more of them.
 #include "tests/flow/stage.h"
+#include "core/random.h"
 
 enum { DEADLINE_MODES = 4 };
 static const char *const modes[] = { "disabled", "observe", "forward", "enforce" };
@@ -235,12 +236,7 @@ static void what_observe_says_is_what_enforce_does(void **state) {
 
 /* ---- drawn by chance -------------------------------------------------------------------------------------------------------------------- */
 static uint64_t seed;
-static size_t below(size_t n) { /* splitmix64 */
-    uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (size_t)((z ^ z >> 31) % n);
-}
+static size_t below(size_t n) { return (size_t)(random_next(&seed) % n); }
 #define PICK(list) ((list)[below(sizeof(list) / sizeof *(list))])
 static struct scene draw_scene(const char *name) {
     static const char *const asks[] = { ALL, ALL, STREAM, WITHIN("5ms"), WITHIN("100ms"), WITHIN("1s"), WITHIN("1500ms"), WITHIN("5s"), WITHIN("garbage"),

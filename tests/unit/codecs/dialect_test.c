@@ -6,9 +6,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 #include <cmocka.h>
+#include "tests/unit/seed.h"
 
 #define WALL INT64_C(1700000000123456789)
 #define MS(n) ((n) * NS_PER_MS)
@@ -504,19 +503,6 @@ static void a_pair_is_written_with_the_senders_clock(void **state) {
 }
 
 /* ---- properties ---------------------------------------------------------------------------------------------------------------------------- */
-static uint64_t seed;
-static uint64_t next_random(void) { /* splitmix64 */
-    uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-static uint64_t begin_random(void) {
-    const char *given = getenv("SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
-    print_message("SEED=0x%llx\n", (unsigned long long)seed);
-    return seed;
-}
 /* Every magnitude as likely as another. */
 static int64_t random_span(void) { return (int64_t)(next_random() >> (1 + next_random() % 63)) + 1; }
 

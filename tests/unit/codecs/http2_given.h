@@ -340,6 +340,15 @@ static inline void pair_begin(struct pair *p) {
     side_begin(&p->down);
     talk(p);
 }
+static inline void pair_start(struct pair *p) { pair_open(p), pair_begin(p); }
+/* Its upstream has a reset budget of so many at once, and one more each `every`. */
+static inline void pair_start_with_budget(struct pair *p, unsigned burst, span every) {
+    pair_open(p);
+    p->down.s->trusted = true; /* as far as it is about resets, the other side bears them */
+    p->up.s->cancel_burst = burst;
+    p->up.s->cancel_every = every;
+    pair_begin(p);
+}
 static inline void pair_close(struct pair *p) {
     side_close(&p->up);
     side_close(&p->down);

@@ -77,8 +77,7 @@ static void t12_uploads_that_end_early_leave_the_window_too(void **state) {
 static void a_leg_that_takes_nothing_holds_its_sender_and_not_its_neighbours(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *slow[20];
     for (size_t i = 0; i < 20; i++) { /* together far more than the connection's window */
         slow[i] = asked(&p.up, "GET", "/slow");
@@ -107,8 +106,7 @@ static void a_leg_that_takes_nothing_holds_its_sender_and_not_its_neighbours(voi
 static void t16_what_the_upstream_says_is_heard_while_nothing_can_be_written(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = uploading(&p.up, "/"), *other = uploading(&p.up, "/");
     give_zeros(up, 10, false);
     talk(&p);
@@ -218,8 +216,7 @@ static void a_reset_of_the_client_is_answered_with_none(void **state) {
 static void an_upstream_that_sends_interim_answers_alone_is_broken(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = asked(&p.up, "GET", "/");
     talk(&p);
     struct exchange *down = latest(&p.down);
@@ -310,11 +307,7 @@ static void a_client_over_its_streams_is_sent_away(void **state) {
 static void resets_stay_within_the_budget_of_the_connection(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    p.down.s->trusted = true;
-    p.up.s->cancel_burst = 10;
-    p.up.s->cancel_every = span_ms(100);
-    pair_begin(&p);
+    pair_start_with_budget(&p, 10, span_ms(100));
     struct exchange *neighbour = asked(&p.up, "GET", "/neighbour"), *x[30];
     for (size_t i = 0; i < 30; i++) x[i] = asked(&p.up, "GET", "/");
     talk(&p);
@@ -354,11 +347,7 @@ static void resets_stay_within_the_budget_of_the_connection(void **state) {
 static void a_connection_that_waits_too_long_for_its_budget_retires(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    p.down.s->trusted = true;
-    p.up.s->cancel_burst = 1;
-    p.up.s->cancel_every = span_s(60);
-    pair_begin(&p);
+    pair_start_with_budget(&p, 1, span_s(60));
     struct exchange *neighbour = asked(&p.up, "GET", "/"), *a = asked(&p.up, "GET", "/"), *b = asked(&p.up, "GET", "/");
     talk(&p);
     cancel(a, ENDING_DEADLINE, 0, CANCEL_BAND);
@@ -382,10 +371,7 @@ static void a_connection_that_waits_too_long_for_its_budget_retires(void **state
 static void a_cancel_after_a_long_silence_waits_its_full_time(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    p.up.s->cancel_burst = 1;
-    p.up.s->cancel_every = span_s(60);
-    pair_begin(&p);
+    pair_start_with_budget(&p, 1, span_s(60));
     struct exchange *a = asked(&p.up, "GET", "/"), *b = asked(&p.up, "GET", "/");
     talk(&p);
     p.up.now = p.down.now = MS(50000);
@@ -400,10 +386,7 @@ static void a_cancel_after_a_long_silence_waits_its_full_time(void **state) {
 static void a_stream_that_waits_for_its_reset_and_ends_needs_none(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    p.up.s->cancel_burst = 1;
-    p.up.s->cancel_every = span_ms(100);
-    pair_begin(&p);
+    pair_start_with_budget(&p, 1, span_ms(100));
     struct exchange *a = asked(&p.up, "GET", "/"), *b = asked(&p.up, "GET", "/");
     talk(&p);
     cancel(a, ENDING_DEADLINE, 0, CANCEL_BAND);

@@ -5,8 +5,7 @@
 static void a_get_is_asked_and_answered(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = begun(&p.up);
     struct head *h = request_head(up, "GET", "/orders?id=1");
     head_add(h, STR("x-request-timeout"), STR("50ms"));
@@ -48,8 +47,7 @@ static void a_get_is_asked_and_answered(void **state) {
 static void trailers_go_both_ways(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = uploading(&p.up, "/shop.Orders/Watch");
     trailer(up, "x-checksum", "abc");
     give(up, "ping", 4, true);
@@ -73,8 +71,7 @@ static void trailers_go_both_ways(void **state) {
 static void trailers_may_follow_no_body_at_all(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = asked(&p.up, "GET", "/");
     talk(&p);
     struct exchange *down = latest(&p.down);
@@ -91,8 +88,7 @@ static void trailers_may_follow_no_body_at_all(void **state) {
 static void a_trailers_only_answer_is_a_head_that_ends(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = asked(&p.up, "POST", "/");
     talk(&p);
     struct exchange *down = latest(&p.down);
@@ -111,8 +107,7 @@ static void a_trailers_only_answer_is_a_head_that_ends(void **state) {
 static void interim_answers_come_before_the_answer_and_are_not_its_start(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = asked(&p.up, "GET", "/");
     talk(&p);
     struct exchange *down = latest(&p.down);
@@ -137,8 +132,7 @@ static void interim_answers_come_before_the_answer_and_are_not_its_start(void **
 static void an_answer_to_head_has_a_length_and_no_body(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = asked(&p.up, "HEAD", "/big");
     talk(&p);
     struct exchange *down = latest(&p.down);
@@ -156,8 +150,7 @@ static void an_answer_to_head_has_a_length_and_no_body(void **state) {
 static void no_content_and_not_modified_end_with_their_head(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *a = asked(&p.up, "GET", "/204"), *b = asked(&p.up, "GET", "/304");
     talk(&p);
     answer_plain(p.down.x[0], 204);
@@ -174,8 +167,7 @@ static void no_content_and_not_modified_end_with_their_head(void **state) {
 static void an_empty_upload_keeps_its_length(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = begun(&p.up);
     struct head *h = request_head(up, "POST", "/");
     h->body = BODY_LENGTH;
@@ -217,8 +209,7 @@ static void no_head_is_looked_at_when_its_exchange_is_gone(void **state) {
     enum { MANY = 100, LONG = 60000 };
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     for (int i = 0; i < MANY; i++) asked(&p.up, "GET", "/");
     talk(&p);
     for (size_t i = 0; i < MANY; i++) {
@@ -285,8 +276,7 @@ static void streams_take_turns(void **state) {
 static void a_pull_that_has_nothing_waits_for_ready(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = uploading(&p.up, "/");
     talk(&p);
     assert_string_equal(up->order, "p");
@@ -304,8 +294,7 @@ static void a_pull_that_has_nothing_waits_for_ready(void **state) {
 static void a_complete_answer_ends_an_upload_in_good_order(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = uploading(&p.up, "/");
     give(up, "part", 4, false);
     talk(&p);
@@ -335,8 +324,7 @@ static void a_complete_answer_ends_an_upload_in_good_order(void **state) {
 static void an_upload_that_ends_behind_a_complete_answer_needs_no_reset(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = uploading(&p.up, "/");
     talk(&p);
     answer_plain(latest(&p.down), 400);
@@ -353,8 +341,7 @@ static void an_upload_that_ends_behind_a_complete_answer_needs_no_reset(void **s
 static void an_upload_is_ended_also_after_the_answer_went_out(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = uploading(&p.up, "/");
     talk(&p);
     struct exchange *down = latest(&p.down);
@@ -402,8 +389,7 @@ static void what_no_byte_left_us_of_is_withdrawn(void **state) {
 static void what_the_socket_has_no_room_for_is_withdrawn_too(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     p.up.blocked = true;
     struct exchange *up = asked(&p.up, "GET", "/");
     side_flush(&p.up);
@@ -423,8 +409,7 @@ static void a_cancel_resets_with_cancel_whatever_the_cause(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof causes / sizeof *causes; i++) {
         struct pair p;
-        pair_open(&p);
-        pair_begin(&p);
+        pair_start(&p);
         struct exchange *up = asked(&p.up, "GET", "/");
         talk(&p);
         assert_int_equal(cancel(up, causes[i], RESET_CALM, CANCEL_BAND), CANCEL_BAND);
@@ -461,8 +446,7 @@ static void a_reset_overtakes_the_body(void **state) {
 static void on_closed_waits_for_no_socket(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = asked(&p.up, "GET", "/");
     talk(&p);
     p.up.blocked = true;
@@ -479,8 +463,7 @@ static void on_closed_waits_for_no_socket(void **state) {
 static void draining_reads_on_and_says_nothing_more(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = uploading(&p.up, "/");
     give(up, "abc", 3, false);
     talk(&p);
@@ -501,8 +484,7 @@ static void draining_reads_on_and_says_nothing_more(void **state) {
 static void a_close_is_not_offered_since_it_would_end_neighbours(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = asked(&p.up, "GET", "/"), *neighbour = asked(&p.up, "GET", "/");
     talk(&p);
     assert_int_equal(cancel(up, ENDING_DEADLINE, 0, CANCEL_CLOSE), CANCEL_DRAIN);
@@ -520,8 +502,7 @@ static void cancel_in_event(struct exchange *x, char event) {
 static void a_cancel_from_inside_an_event_is_taken(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     p.up.then = cancel_in_event;
     struct exchange *up = asked(&p.up, "GET", "/");
     talk(&p);
@@ -539,8 +520,7 @@ static void cancel_in_pull(struct exchange *x, char event) {
 static void a_cancel_from_inside_pull_drops_what_was_pulled(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     p.up.then = cancel_in_pull;
     struct exchange *up = uploading(&p.up, "/");
     give(up, "never sent", 10, true);
@@ -560,8 +540,7 @@ static void a_cut_answer_carries_the_code_of_its_ending(void **state) {
         if (why == ENDING_COMPLETED) continue;
         for (enum reset_word said = 0; said < RESET_WORDS; said++) {
             struct pair p;
-            pair_open(&p);
-            pair_begin(&p);
+            pair_start(&p);
             struct exchange *up = asked(&p.up, "GET", "/");
             talk(&p);
             struct exchange *down = latest(&p.down);
@@ -598,8 +577,7 @@ static struct exchange *websocket(struct side *up) {
 static void a_tunnel_is_asked_for_as_a_get_and_opened_by_101(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = websocket(&p.up);
     talk(&p);
     struct exchange *down = latest(&p.down);
@@ -638,8 +616,7 @@ static void a_tunnel_is_asked_for_as_a_get_and_opened_by_101(void **state) {
 static void an_upstream_that_ignores_the_upgrade_opens_no_tunnel(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = websocket(&p.up);
     talk(&p);
     answer_plain(latest(&p.down), 200); /* which over HTTP/2 would say that the tunnel is open */
@@ -651,8 +628,7 @@ static void an_upstream_that_ignores_the_upgrade_opens_no_tunnel(void **state) {
 static void a_refused_tunnel_is_an_answer(void **state) {
     struct pair p;
     (void)state;
-    pair_open(&p);
-    pair_begin(&p);
+    pair_start(&p);
     struct exchange *up = websocket(&p.up);
     talk(&p);
     answer_plain(latest(&p.down), 403);

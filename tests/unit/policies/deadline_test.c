@@ -5,9 +5,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 #include <cmocka.h>
+#include "tests/unit/seed.h"
 
 #define WALL INT64_C(1700000000123456789)
 #define MS(n) ((n) * NS_PER_MS)
@@ -804,18 +803,6 @@ static void faults_between_keys_are_reported(void **state) {
 }
 
 /* ---- properties ------------------------------------------------------------------------------------------------------------------------------------ */
-static uint64_t seed;
-static uint64_t next_random(void) { /* splitmix64 */
-    uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-static void begin_random(void) {
-    const char *given_seed = getenv("SEED");
-    seed = given_seed ? strtoull(given_seed, NULL, 0) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
-    print_message("SEED=0x%llx\n", (unsigned long long)seed);
-}
 
 /* What one dialect says of what is left, with noise now and then. */
 static void add_random_field(void) {
