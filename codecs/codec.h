@@ -96,9 +96,10 @@ struct codec_events { /* codec to core; every one may mark an ending or call Q e
     void (*on_head)(struct leg *g, const struct head *h);         /* interim ones first; h->body says what follows. A complete head only */
     /* Down: the request is malformed, or over a limit, and gets f for an answer. In place of on_head: h is as much of the head as fitted, so that the
      * answer can be in words that its client understands; only method, target and fields are told. After on_head, where no answer was given: h is
-     * NULL. What is left of the request may still come, by on_body and on_end, and is not wanted: the answer is followed by (COMPLETED, DRAIN). Where
-     * not even method and target could be read, where an answer has begun, and where the wire has an end of its own for what is malformed, it is
-     * on_closed and on_fault instead, and the codec says what is to be said. */
+     * NULL. What is left of the request may still come, by on_body and on_end, and is not wanted: the answer is followed by (COMPLETED, DRAIN).
+     * Where the wire has an end of its own for what is malformed, on_closed with f follows in the same entry: no answer leaves then, and f->status is
+     * what the codec said, 0: nothing. Where not even method and target could be read, and where an answer has begun, it is on_closed and on_fault
+     * instead, and the codec says what is to be said. */
     void (*on_unfit)(struct leg *g, const struct head *h, const struct fault *f);
     void (*on_body)(struct leg *g, const uint8_t *p, size_t n, bool copied);
     void (*on_end)(struct leg *g, const struct head *trailers);   /* this direction is complete; trailers may be NULL */

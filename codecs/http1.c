@@ -288,10 +288,10 @@ static enum cancel_way cancel(struct leg *g, enum ending why, enum reset_word sa
 static void refuse_begun(struct session *s, const struct fault *f) {
     struct http1_session *t = tail(s);
     if (!is_down(s) || t->leg || is_closing(s)) return;
-    t->refusal = *f;
+    t->refusal = http1_refusal(f);
     t->refusing = s->wants_output = true;
     http1_retire(s, NEXT_CLOSE);
-    s->ev->on_fault(s, f);
+    s->ev->on_fault(s, &t->refusal);
 }
 
 static void shutdown(struct session *s, bool final) {

@@ -96,6 +96,8 @@ void http1_write_request(struct out *o, const struct head *h, enum http1_framing
 void http1_write_answer(struct out *o, const struct head *h, enum http1_framing framing, const char *connection);
 void http1_write_chunk_line(struct out *o, size_t n);
 void http1_write_last_chunk(struct out *o, const struct head *trailers); /* trailers may be NULL */
-/* A whole answer without an exchange: a JSON problem (RFC 9457), Connection: close. */
+/* A whole answer without an exchange: a JSON problem (RFC 9457), Connection: close. f: made by http1_refusal, so that whoever is told of it
+ * knows the status and the body that go out. */
+struct fault http1_refusal(const struct fault *f);
 void http1_write_refusal(struct out *o, const struct fault *f);
 #endif

@@ -27,7 +27,7 @@ static void fail_down(struct session *s, struct http1_verdict v) {
         return;
     }
     t->refusing = !t->leg || !of(t->leg)->final_taken;
-    t->refusal = f;
+    if (t->refusing) f = t->refusal = http1_refusal(&f);
     s->wants_output = true;
     http1_fail(s, &f, t->leg ? http1_cut(t->leg) : NEXT_CLOSE);
 }
@@ -101,7 +101,7 @@ static struct leg *open_leg(struct session *s, const struct head *h) {
     struct leg *g = s->ev->on_open(s);
     t->opening = false;
     if (!g) {
-        t->refusal = (struct fault){ .why = ENDING_SHED_LOAD, .status = 503, .say = "there is no room for the request" };
+        t->refusal = http1_refusal(&(struct fault){ .why = ENDING_SHED_LOAD, .status = 503, .say = "there is no room for the request" });
         t->refusing = s->wants_output = true;
         http1_retire(s, NEXT_CLOSE);
         return NULL;

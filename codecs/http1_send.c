@@ -95,7 +95,7 @@ static void unsound(struct session *s, struct leg *g) {
                        .say = "the head has a byte that HTTP/1.1 cannot carry" };
     if (is_down(s)) {
         t->refusing = true;
-        t->refusal = f;
+        f = t->refusal = http1_refusal(&f);
         http1_retire(s, NEXT_CLOSE);
     } else {
         http1_idle(s);

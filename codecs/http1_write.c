@@ -122,18 +122,31 @@ void http1_write_last_chunk(struct out *o, const struct head *trailers) {
     out_commit(o, (size_t)(at - begin));
 }
 
+#define REFUSAL_MAX 512u
 /* f->say is ours and static: it has no byte that JSON escapes. */
+static int put_refusal(char body[REFUSAL_MAX], const struct fault *f) {
+    const char *say = f->say ? f->say : ending_rows[f->why].sentence;
+    int n = snprintf(body, REFUSAL_MAX, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\",\"ending\":\"%s\"}\n",
+                     status_reason(f->status), (unsigned)f->status, say, ending_name(f->why));
+    assert(n > 0 && (size_t)n < REFUSAL_MAX);
+    return n;
+}
+
+struct fault http1_refusal(const struct fault *f) {
+    char body[REFUSAL_MAX];
+    struct fault r = *f;
+    if (!r.status) r.status = ending_rows[f->why].http;
+    if (r.status < 400) r.status = 400;
+    r.body = (uint16_t)put_refusal(body, &r);
+    return r;
+}
+
 void http1_write_refusal(struct out *o, const struct fault *f) {
-    unsigned status = f->status ? f->status : ending_rows[f->why].http;
-    if (status < 400) status = 400;
-    const char *title = status_reason((uint16_t)status), *say = f->say ? f->say : ending_rows[f->why].sentence;
-    char body[512], head[256];
-    int nbody = snprintf(body, sizeof body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\",\"ending\":\"%s\"}\n", title,
-                         status, say, ending_name(f->why));
-    assert(nbody > 0 && (size_t)nbody < sizeof body);
+    char body[REFUSAL_MAX], head[256];
+    int nbody = put_refusal(body, f);
     int nhead = snprintf(head, sizeof head,
-                         "HTTP/1.1 %u %s\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n", status, title,
-                         nbody);
+                         "HTTP/1.1 %u %s\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n",
+                         (unsigned)f->status, status_reason(f->status), nbody);
     assert(nhead > 0 && (size_t)nhead < sizeof head);
     out_copy(o, head, (size_t)nhead);
     out_copy(o, body, (size_t)nbody);

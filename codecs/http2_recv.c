@@ -76,14 +76,21 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, co
 
 /* ---- requests ------------------------------------------------------------------------------------------------------------------ */
 
+/* The stream's end is the wire's own; whoever counts and logs requests is told what came of this one. */
+static void end_malformed(struct http2 *h, struct leg *g, uint16_t status, const char *say) {
+    struct fault f = { .why = ENDING_CLIENT_ERROR, .wire = NGHTTP2_PROTOCOL_ERROR, .status = status, .say = say };
+    g->in = LEG_HEAD;
+    h->s->ev->on_unfit(g, http2_head_unfit(h, g->arena), &f);
+    if (!http2_leg_is_over(http2_leg_of(g))) http2_leg_close(g, &f);
+}
+
 /* RFC 9113 8.1.1: an answer may come before the stream error, so that people see what was wrong. on_frame_send sends the RST_STREAM behind
  * it. RPC clients read it as they would read their own words: 400 and PROTOCOL_ERROR are both INTERNAL. */
 static void refuse_malformed(struct http2 *h, struct leg *g, int32_t stream, const char *say) {
     nghttp2_nv nv = { (uint8_t *)(uintptr_t)":status", (uint8_t *)(uintptr_t)"400", 7, 3, NGHTTP2_NV_FLAG_NONE };
-    struct fault f = { .why = ENDING_CLIENT_ERROR, .wire = NGHTTP2_PROTOCOL_ERROR, .status = 400, .say = say };
     nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, stream, NULL, &nv, 1, NULL);
     http2_count_reset(h);
-    http2_leg_close(g, &f);
+    end_malformed(h, g, 400, say);
 }
 
 /* No violation of the protocol, so that an exchange may answer it in full. */
@@ -109,8 +116,8 @@ static void take_request(struct http2 *h, int32_t stream, bool end) {
     bool big = h->gather.big && !say;
     if (big) refuse_big(h, g);
     else if (!say) say = http2_head_read(h, g->arena, true, end, &head);
-    http2_gather_clear(&h->gather);
     if (say) refuse_malformed(h, g, stream, say);
+    http2_gather_clear(&h->gather);
     if (say || big) return;
     struct http2_leg *t = http2_leg_of(g);
     t->tunnel = head->protocol.n > 0;
@@ -258,15 +265,26 @@ static uint32_t code_of(int lib_error) {
     }
 }
 
+/* A request that nghttp2 has refused before it had a leg. One that is above our limit of streams, or that breaks the connection, is none. */
+static void take_unfit(struct http2 *h, const nghttp2_frame *frame, int lib_error) {
+    bool field = lib_error == NGHTTP2_ERR_HTTP_HEADER, request = frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+    if (!request || !(field || lib_error == NGHTTP2_ERR_HTTP_MESSAGING)) return;
+    struct leg *g = h->s->ev->on_open(h->s);
+    if (!g) return;
+    http2_leg_link(h, g, frame->hd.stream_id);
+    end_malformed(h, g, 0, field ? "a field is malformed" : "the head is malformed");
+}
+
 /* nghttp2 has queued the RST_STREAM, or the GOAWAY, already; the leg need not wait until it is out. */
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int lib_error, void *user) {
     struct http2 *h = user;
     (void)ng;
-    if (frame->hd.type == NGHTTP2_HEADERS) {
-        http2_gather_clear(&h->gather);
-        h->s->begun = false;
-    }
     http2_count_reset(h);
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+        h->s->begun = false;
+        if (h->s->role == CODEC_DOWN) take_unfit(h, frame, lib_error);
+        http2_gather_clear(&h->gather);
+    }
     struct leg *g = leg_at(h, frame->hd.stream_id);
     if (!g) return 0;
     bool down = h->s->role == CODEC_DOWN;

@@ -52,6 +52,7 @@ struct conn {
     bool gone_said;
     bool leaving;                       /* down: told to go when what has come already was read */
     bool fault_told;                    /* down: the last leg heard of the peer's fault, and its exchange logs it */
+    uint32_t fault_wire;                /* ... and its code: another one is another fault */
     bool unread;                        /* closing with input that nobody will read: linger */
     struct tls *tls;                    /* owned; NULL: cleartext */
     const struct codec_events *ev;      /* for the session once it is known */

@@ -137,7 +137,6 @@ static void client_left(struct exchange *x, const struct fault *f) {
     }
     x->fault = *f;
     x->fault.why = why;
-    if (why == ENDING_CLIENT_ERROR && x->leg.out == LEG_NOTHING) x->status = f->status; /* the codec said it, in place of an answer of ours */
     context_end(&x->context, why, f->wire);
 }
 
@@ -196,9 +195,20 @@ static void on_half_close(struct leg *g) {
     client_left(x, &closed);
     if (x->discard) leg_cancel(g, ENDING_CLIENT_CLOSED, 0, CANCEL_BAND);
 }
+static bool is_clients_fault(const struct fault *f) { return f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT; }
+/* The codec said it, in place of an answer of ours that is not out. */
+static void note_refusal(struct exchange *x, const struct fault *f) {
+    bool said = f->status || (f->why == ENDING_CLIENT_ERROR && !context_is_ended(&x->context));
+    if (x->leg.out != LEG_NOTHING || !said) return;
+    x->status = f->status;
+    x->down_bytes = f->body;
+}
 static void on_closed(struct leg *g, const struct fault *f) {
     struct exchange *x = exchange_of(g);
-    x->conn->fault_told = f && (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT);
+    x->conn->fault_told = f && is_clients_fault(f);
+    x->conn->fault_wire = f ? f->wire : 0;
+    if (f) note_refusal(x, f);
+    else x->down_bytes = x->down_offset; /* the log may be written before the write of this very output */
     bool served = x->answered == ANSWERED_WHOLE && g->out == LEG_END; /* what it did not send any more nobody waits for */
     leg_leave(g);
     x->conn = NULL;
@@ -223,6 +233,7 @@ static void pull(struct leg *g, size_t max, struct pulled *v) {
 static void pulled(struct leg *g, size_t n) {
     struct exchange *x = exchange_of(g);
     x->down_bytes += n;
+    if (x->down_bytes > x->down_offset) x->down_bytes = x->down_offset; /* on_closed had counted it */
     exchange_moved(x);
     if (x->discard) return;
     body_drop(&x->down, x->down_offset);
@@ -238,7 +249,8 @@ static void on_goaway(struct session *s, const struct fault *f) { (void)s, (void
 static void on_fault(struct session *s, const struct fault *f) {
     struct conn *c = conn_of(s);
     c->unread = true;
-    if (s->live == 0 && !c->fault_told && (f->why == ENDING_CLIENT_ERROR || f->why == ENDING_CLIENT_TIMEOUT)) exchange_log_refused(c, f);
+    bool told = c->fault_told && c->fault_wire == f->wire;
+    if (s->live == 0 && !told && is_clients_fault(f)) exchange_log_refused(c, f);
     log_debug("client", "%s", f->say ? f->say : ending_name(f->why));
 }
 /* A deadline, or a field of the context: no peer may have it dropped on its way (trap T25). */

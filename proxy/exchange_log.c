@@ -40,6 +40,7 @@ void exchange_log_refused(struct conn *c, const struct fault *f) {
     r.ending = f->why;
     r.detail = f->say;
     r.wire = f->wire;
+    r.response_bytes = f->body;
     access_log_write(w->log, &r);
 }
 struct str exchange_route_name(const struct exchange *x, char *text, size_t n) {

@@ -213,7 +213,7 @@ static inline void rig_on_head(struct leg *g, const struct head *h) {
 
 static inline void rig_on_unfit(struct leg *g, const struct head *h, const struct fault *f) {
     struct rig_leg *x = rig_live(g);
-    RIG_CHECK(x->rig->s.role == CODEC_DOWN && !x->head == !!h && !x->ended && !x->answered && f->why != ENDING_NONE && f->status >= 400);
+    RIG_CHECK(x->rig->s.role == CODEC_DOWN && !x->head == !!h && !x->ended && !x->answered && f->why != ENDING_NONE && (!f->status || f->status >= 400));
     if (h) {
         RIG_CHECK(h->request);
         rig_check_fields(h);

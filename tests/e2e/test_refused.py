@@ -106,12 +106,14 @@ def test_smuggling_is_refused():
 
 
 def test_refused_is_logged_as_client_error():
-    """A malformed request is one line of the log, client_error, with 400 and a sentence."""
+    """A malformed request is one line of the log, client_error, with 400, a sentence, and the bytes of the answer, whoever gave that."""
     with Upstream(serve(echo)) as up, Gateway(up) as g:
-        play(g, REFUSED["two content-lengths that differ"])
-        line = g.logged()
-        expect((line["ending"], line["by"], line["status"]), ("client_error", "client", 400))
-        assert line["detail"], line
+        for i, data in enumerate((REFUSED["two content-lengths that differ"], REFUSED["no version"], b"\x16\x03\x01\x02\r\n\r\n")):
+            answer, _ = play(g, data)
+            line = g.log(i + 1)[i]
+            expect((line["ending"], line["by"], line["status"]), ("client_error", "client", answer.status))
+            expect(line["response_bytes"], len(answer.body))
+            assert line["detail"] and answer.body, line
 
 
 def test_limits():

@@ -240,6 +240,52 @@ static void whatever_of_a_head_is_too_long_the_stream_is_answered_and_the_connec
     h2_free(c);
 }
 
+static void a_malformed_head_is_a_line_of_the_log_whoever_found_it(void **state) {
+    (void)state;
+    stage_small();
+    struct h2 *c = h2_client();
+    int32_t ids[] = { h2_get(c, "/ours", "host: other\n"), h2_get(c, "/library", "connection: close\n"),
+                      h2_asks(c, "POST", "/body", "content-type: application/grpc\nte: gzip\n", 5000, true) };
+    static const struct { const char *path, *status; } lines_of[] = { { "\"/ours\"", "400" }, { "\"/library\"", "499" }, { "\"/body\"", "499" } };
+    h2_settle(c, NULL);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        assert_h2_reset(c, ids[i], NGHTTP2_PROTOCOL_ERROR);
+        assert_ended("client_error");
+        assert_logged("path", lines_of[i].path);
+        assert_logged("status", lines_of[i].status);
+        assert_logged("wire", "1");
+        assert_not_logged("attempts");
+    }
+    assert_logged("rpc", "\"grpc\"");
+    assert_int_equal(lines(), 0);
+    assert_int_equal(ended(ENDING_CLIENT_ERROR), 3);
+    int32_t good = h2_get(c, "/good", "");
+    h2_settle(c, NULL);
+    upstream_sends(upstream(), ANSWER_OK);
+    h2_settle(c, NULL);
+    assert_h2_status(c, good, "200");
+    assert_ended("completed");
+    h2_free(c);
+}
+/* More of them than a client may: it is sent away, which is another fault than the last of them. */
+static void a_client_that_is_sent_away_for_malformed_heads_is_logged_for_that_too(void **state) {
+    (void)state;
+    stage((struct given){ .address = "127.0.0.1:8080", .listener = "http2: { resets: { burst: 2, rate: 1/s } }" });
+    struct h2 *c = h2_client();
+    static const char *const wires[] = { "1", "1", "11", "1" }; /* the connection's is its own line, before the last request's */
+    for (int i = 0; i < 3; i++) {
+        h2_get(c, "/bad", "connection: close\n");
+        h2_settle(c, NULL);
+    }
+    assert_true(c->goaway);
+    for (int i = 0; i < 4; i++) {
+        assert_ended("client_error");
+        assert_logged("wire", wires[i]);
+    }
+    assert_int_equal(lines(), 0);
+    h2_free(c);
+}
+
 /* The log says what the client was told. */
 static void a_broken_chunk_behind_an_answer_that_is_not_out_is_logged_as_it_is_answered(void **state) {
     (void)state;
@@ -250,6 +296,10 @@ static void a_broken_chunk_behind_an_answer_that_is_not_out_is_logged_as_it_is_a
     assert_closed(c);
     assert_ended("client_error");
     assert_logged("status", "400");
+    char length[24];
+    const char *body = strstr(c->got, "\r\n\r\n") + 4;
+    snprintf(length, sizeof length, "%zu", strlen(body));
+    assert_logged("response_bytes", length);
 }
 
 int main(void) {
@@ -266,6 +316,8 @@ int main(void) {
         SCENE(a_client_that_takes_nothing_of_its_refusal_is_dropped),
         SCENE(a_broken_chunk_ends_a_request_that_waits_to_be_tried_again),
         SCENE(a_broken_chunk_behind_an_answer_that_is_not_out_is_logged_as_it_is_answered),
+        SCENE(a_malformed_head_is_a_line_of_the_log_whoever_found_it),
+        SCENE(a_client_that_is_sent_away_for_malformed_heads_is_logged_for_that_too),
         SCENE(whatever_of_a_head_is_too_long_the_stream_is_answered_and_the_connection_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
