@@ -41,22 +41,28 @@ static enum ending ending_of(const struct attempt *a) {
     return context_is_ended(&a->x->context) ? a->x->context.ending : ENDING_PARENT_CANCELLED;
 }
 static void on_drain_over(struct timer *t, instant now) {
-    (void)now;
     struct attempt *a = CONTAINER_OF(t, struct attempt, drain);
-    leg_cancel(&a->up, ending_of(a), 0, CANCEL_BAND);
+    instant silent = instant_add(a->drain_moved, a->drain_silence);
+    if (!span_is_forever(a->drain_silence) && instant_before(now, silent)) wheel_arm(&a->x->w->wheel, t, silent);
+    else leg_cancel(&a->up, ending_of(a), 0, CANCEL_BAND);
 }
-static void start_drain(struct attempt *a, span time, uint64_t bytes) {
+/* silence: FOREVER where time is an end. */
+static void start_drain(struct attempt *a, span time, span silence, uint64_t bytes) {
     a->draining = true;
+    a->drain_silence = silence;
+    a->drain_moved = a->x->w->now;
     a->drain_bytes = bytes;
     a->drain.fire = on_drain_over;
-    wheel_arm(&a->x->w->wheel, &a->drain, instant_add(a->x->w->now, time));
+    wheel_arm(&a->x->w->wheel, &a->drain, instant_add(a->x->w->now, span_min(time, silence)));
     leg_credit(&a->up, a->up.uncredited);
 }
 /* `none`: the upstream goes on; its answer is read and discarded, no longer than the request could have lasted. */
-static span rest_of_life(const struct exchange *x) {
-    const struct deadline_policy *d = &x->policy->deadline;
+static void let_go_on(struct attempt *a) {
+    const struct exchange *x = a->x;
     span left = instant_until(x->w->now, x->context.deadline);
-    return span_is_forever(left) || !span_is_positive(left) ? d->max : left;
+    span life = span_is_forever(left) || !span_is_positive(left) ? exchange_unheard_life(x) : left;
+    if (x->discard && !x->verdict.enforce) life = span_ns(0); /* it had all that, before it ended */
+    start_drain(a, life, span_is_forever(life) ? exchange_silence(x) : SPAN_FOREVER, UINT64_MAX);
 }
 static bool has_call(const struct ladder *l) {
     for (unsigned i = 0; i < l->n; i++)
@@ -100,11 +106,11 @@ static enum cancel_level climb(struct attempt *a, enum ending why, struct call *
             continue;
         }
         enum cancel_way did = tell(a, why, want);
-        if (did == CANCEL_DRAIN) start_drain(a, p->drain_limit.time, p->drain_limit.bytes);
+        if (did == CANCEL_DRAIN) start_drain(a, p->drain_limit.time, SPAN_FOREVER, p->drain_limit.bytes);
         if (did != CANCEL_NONE) return cancel_level_of(did, told);
     }
     if (!a->up.head_taken && leg_cancel(&a->up, why, 0, CANCEL_NONE) == CANCEL_WITHDRAWN) return LEVEL_WITHDRAWN;
-    start_drain(a, rest_of_life(x), UINT64_MAX);
+    let_go_on(a);
     return cancel_level_of(CANCEL_NONE, told);
 }
 static void on_attempt_end(struct hook *h, const struct context *c, enum ending own) {
@@ -144,7 +150,7 @@ void attempt_lose(struct attempt *a) { context_end(&a->context, ENDING_COMPLETED
 /* What has the whole request answers soon, and its connection is good for more. */
 void attempt_discard(struct attempt *a) {
     const struct cancel_policy *p = &a->x->policy->cancel;
-    if (a->up.out == LEG_END) start_drain(a, p->drain_limit.time, p->drain_limit.bytes);
+    if (a->up.out == LEG_END) start_drain(a, p->drain_limit.time, SPAN_FOREVER, p->drain_limit.bytes);
     else attempt_lose(a);
 }
 
@@ -292,6 +298,7 @@ static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
         return;
     }
     leg_credit(g, n);
+    a->drain_moved = a->x->w->now;
     a->drained += n;
     if (a->draining && a->drained > a->drain_bytes) leg_cancel(g, ending_of(a), 0, CANCEL_BAND);
 }

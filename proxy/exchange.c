@@ -110,14 +110,20 @@ static bool goes_on(const struct exchange *x) {
     if (!x->attempt || !x->up.complete) return false;
     return p->mode != MODE_ENFORCE || (p->client_gone == GONE_IGNORE && x->attempt->conn);
 }
+/* Where neither a deadline nor `idle` is enforced nobody else would end it: an upstream that never answers would hold it for ever. */
+static void bound_unheard(struct exchange *x) {
+    span life = exchange_unheard_life(x);
+    if (!instant_is_never(x->context.deadline) || (x->verdict.enforce && !span_is_forever(x->verdict.idle))) return;
+    if (span_is_forever(life)) exchange_run_idle(x);
+    else context_limit(&x->context, instant_add(x->w->now, life), 0);
+}
 static void go_on(struct exchange *x, enum ending why) {
     exchange_observe_leaving(x, why);
     x->left_why = why;
     x->discard = true;
     body_clear(&x->down);
     attempt_credit(x, SIZE_MAX);
-    /* Where no deadline is enforced nobody else would end it: an upstream that never answers would hold it for ever. */
-    if (!x->verdict.enforce) context_limit(&x->context, instant_add(x->w->now, x->policy->deadline.max), 0);
+    bound_unheard(x);
     attempt_call(x, why);
 }
 static enum ending ending_of_leaving(const struct exchange *x, enum ending why) {

@@ -49,6 +49,8 @@ struct attempt { /* one try at an upstream; in the exchange's arena */
     bool draining;                   /* its answer is thrown away */
     uint64_t drained, drain_bytes;
     struct timer drain;
+    instant drain_moved;             /* the last byte that was thrown away */
+    span drain_silence;              /* FOREVER: `drain` is the end; else it ends where no byte comes for so long */
     struct timer late;               /* per_try, in a mode that does not enforce it */
     span told;                       /* what the upstream was told; 0: nothing */
     bool would_tell;                 /* ... or would have been */
@@ -183,6 +185,10 @@ span exchange_left_by_clock(const struct exchange *x);
 span exchange_to_head(const struct exchange *x);
 /* The default deadline runs from here on, unless the request's body still arrives (semantics 2.4): then call it again when that is complete. */
 void exchange_run_to_head(struct exchange *x);
+/* What goes on with nobody to hear of it: how long, by deadline.max; FOREVER: max is none, and as long as its upstream is not silent for
+ * exchange_silence. Where there is no idle either, cancel.drain_limit.time. */
+span exchange_unheard_life(const struct exchange *x);
+span exchange_silence(const struct exchange *x);
 /* From here on somebody is waited for. */
 void exchange_run_idle(struct exchange *x);
 /* A byte of a body moved, either way. */

@@ -32,7 +32,7 @@ void exchange_run_to_head(struct exchange *x) {
 /* The timer looks at least as often as the shortest limit: whom the exchange waits for may have changed meanwhile. */
 static span shortest_patience(const struct exchange *x) {
     const struct listener_conf *l = x->listener->conf;
-    return span_min(x->verdict.idle, span_min(l->timeouts.body, l->timeouts.write));
+    return span_min(exchange_silence(x), span_min(l->timeouts.body, l->timeouts.write));
 }
 void exchange_run_idle(struct exchange *x) {
     x->moved = x->w->now;
@@ -40,6 +40,15 @@ void exchange_run_idle(struct exchange *x) {
 }
 /* A byte of a body moved. */
 void exchange_moved(struct exchange *x) { x->moved = x->w->now; }
+span exchange_silence(const struct exchange *x) { return span_is_forever(x->verdict.idle) ? x->policy->deadline.idle : x->verdict.idle; }
+span exchange_unheard_life(const struct exchange *x) {
+    const struct policy *p = x->policy;
+    return span_is_forever(p->deadline.max) && span_is_forever(exchange_silence(x)) ? p->cancel.drain_limit.time : p->deadline.max;
+}
+/* It goes on without its client, in a mode that enforces no deadline, and max is none. */
+static bool only_silence_ends(const struct exchange *x) {
+    return x->discard && !x->verdict.enforce && instant_is_never(x->context.deadline);
+}
 /* Whom the exchange waits for, and how long that may last. */
 struct patience { span limit; enum ending why; const char *say; };
 static struct patience patience_of(const struct exchange *x) {
@@ -52,6 +61,7 @@ static struct patience patience_of(const struct exchange *x) {
         x->request->body != BODY_TUNNEL && !str_eq(x->request->protocol, STR("websocket"))) {
         return (struct patience){ l->timeouts.body, ENDING_CLIENT_TIMEOUT, "the request's body did not arrive in time" };
     }
+    if (only_silence_ends(x)) return (struct patience){ exchange_silence(x), ENDING_UPSTREAM_IDLE, "no byte of an answer that nobody waits for came in time" };
     bool upload = a && a->conn && body_waiting(&x->up, a->offset) > 0;
     bool waits = !x->waiting && (x->answered == ANSWERED_HEAD || upload || span_is_forever(x->to_head_left)); /* a back-off has a bound of its own */
     return (struct patience){ waits ? x->verdict.idle : SPAN_FOREVER, ENDING_UPSTREAM_IDLE, "no byte of a body moved in time" };
@@ -72,7 +82,7 @@ static void on_idle(struct timer *t, instant now) {
     }
     struct patience p = patience_of(x);
     instant due = instant_add(later_move(later_move(x->moved, x->conn), x->attempt ? x->attempt->conn : NULL), p.limit);
-    if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce && !instant_before(now, due)) {
+    if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce && !only_silence_ends(x) && !instant_before(now, due)) {
         exchange_would(x, p.why);
         due = INSTANT_NEVER;
     }

@@ -179,6 +179,60 @@ static void told_only_its_deadline_an_upstream_works_on_until_then(void **state)
     assert_true(u->closed);
     assert_ended_at("client_reset", "ttl");
 }
+/* Without a deadline, and max: none, nothing else would end what nobody waits for. */
+static void an_upstream_that_is_told_nothing_works_on_while_it_is_not_silent(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { http1: [ none ] }, deadline: { default: none, max: none, idle: 20s }" });
+    struct sock *c, *u = asked(&c, GET());
+    client_resets(c);
+    assert_ended("client_reset");
+    upstream_sends(u, ANSWER("content-length: 1000000\r\n"));
+    for (int i = 0; i < 20; i++) {
+        step(15 * SECONDS);
+        sends_n(u, 'x', 100);
+        assert_open(u);
+    }
+    step(20 * SECONDS - MS);
+    assert_open(u);
+    step(1 * MS);
+    assert_true(u->closed);
+}
+static void where_silence_has_no_bound_either_drain_limit_is_one(void **state) {
+    (void)state;
+    static const char *const cancels[] = { "http1: [ none ]", "client_gone: ignore", "mode: observe" };
+    for (size_t i = 0; i < sizeof cancels / sizeof *cancels; i++) {
+        char policy[256];
+        snprintf(policy, sizeof policy, "cancel: { %s, drain_limit: { time: 5s } }, deadline: { mode: %s, default: none, max: none, idle: none, streaming: { idle: none } }",
+                 cancels[i], i == 2 ? "observe" : "enforce");
+        stage((struct given){ .policy = policy });
+        struct sock *c, *u = asked(&c, GET());
+        client_resets(c);
+        step(5 * SECONDS - MS);
+        assert_open(u);
+        step(1 * MS);
+        assert_true(u->closed);
+        assert_true(next_line());
+        assert_nothing_ended();
+        if (i < 2) unstage();
+    }
+}
+static void work_without_its_client_that_no_deadline_ends_is_ended_by_silence(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { mode: disabled }, deadline: { mode: disabled, max: none, idle: 20s }" });
+    struct sock *c, *u = asked(&c, GET());
+    client_resets(c);
+    upstream_sends(u, ANSWER("content-length: 1000000\r\n"));
+    for (int i = 0; i < 20; i++) {
+        step(15 * SECONDS);
+        sends_n(u, 'x', 100);
+        assert_open(u);
+    }
+    step(20 * SECONDS - MS);
+    assert_open(u);
+    step(1 * MS);
+    assert_true(u->closed);
+    assert_ended("upstream_idle");
+}
 static void told_nothing_at_all_is_none(void **state) {
     (void)state;
     stage((struct given){ .policy = "cancel: { http1: [ none ] }, deadline: { write: { http: [ ] } }" });
@@ -432,6 +486,9 @@ int main(void) {
         SCENE(an_upstream_that_closes_while_it_is_drained_is_no_second_ending),
         SCENE(the_deadline_drains_too_and_its_client_does_not_wait_for_it),
         SCENE(told_only_its_deadline_an_upstream_works_on_until_then),
+        SCENE(an_upstream_that_is_told_nothing_works_on_while_it_is_not_silent),
+        SCENE(where_silence_has_no_bound_either_drain_limit_is_one),
+        SCENE(work_without_its_client_that_no_deadline_ends_is_ended_by_silence),
         SCENE(told_nothing_at_all_is_none),
         SCENE(ignoring_a_client_that_left_the_work_is_finished),
         SCENE(ignoring_a_client_the_deadline_still_ends_the_work),
