@@ -69,6 +69,33 @@ def eventually(predicate, seconds=PATIENCE, what="what was waited for"):
         time.sleep(0.005)
 
 
+def settled(value, seconds=0.4):
+    """value() once it has not changed for so long: what flowed stands still."""
+    last, since = value(), time.monotonic()
+    while time.monotonic() - since < seconds:
+        time.sleep(0.02)
+        if value() != last:
+            last, since = value(), time.monotonic()
+    return last
+
+
+@contextlib.contextmanager
+def full_listener():
+    """An address whose backlog is full, so that the kernel leaves a further connection without an answer."""
+    with contextlib.ExitStack() as open_ones:
+        listener = open_ones.enter_context(socket.socket())
+        listener.bind((HOST, 0))
+        listener.listen(0)
+        for _ in range(16):
+            filler = open_ones.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            if not select.select([], [filler], [], 0.1)[1]:
+                yield f"{HOST}:{listener.getsockname()[1]}"
+                return
+        raise AssertionError("this backlog takes everybody")
+
+
 def free_port(host=HOST):
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
         s.bind((host, 0))
@@ -603,6 +630,9 @@ class Gateway:
             if text.startswith(line + " "):
                 return float(text.rsplit(" ", 1)[1])
         return 0.0
+
+    def wait_metric(self, line, wanted):
+        eventually(lambda: self.metric(line) == wanted, what=f"{line} {wanted}")
 
     # -- what it says
     def messages(self):

@@ -40,7 +40,7 @@ def test_what_is_held_back_ends_as_any_answer_does():
     for method, first, connections in (("GET", lasting, 1), ("GET", closing, 2), ("HEAD", bare, 1), ("GET", bare, 2), ("GET", open_end, 2)):
         with Upstream(serve(first_then_ok(first))) as up, Gateway(up, policy={**AGAIN, **DRAIN}) as g:
             expect(g.ask(request(method, "/")).status, 200)
-            time.sleep(0.1)
+            time.sleep(0.1)  # what was held back is over by then, in one way or the other
             expect(g.ask(request(method, "/")).status, 200)
             expect(len(up.wires), connections, f"connections after {method}: {first[:60]}")
             expect([line["ending"] for line in g.log(2)], ["completed"] * 2)

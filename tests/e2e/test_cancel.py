@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client that leaves: how it is seen, and how the upstream is told (semantics, sections 5 and 6)."""
+import contextlib
 import threading
 import time
 
-from harness import (Gateway, Upstream, answering, eventually, expect, expect_between, expect_in, get, note, ok, post, request, serve, silent,
-                     threads)
+from harness import (Gateway, Upstream, answering, eventually, expect, expect_between, expect_in, full_listener, get, note, ok, post, request,
+                     serve, settled, silent, threads)
 
 SOON = 1.0  # seconds within which a client's leaving must be seen upstream
 
@@ -14,7 +15,7 @@ def leave(g, up, data, how, asked=1):
     c = g.connect()
     c.send(data)
     up.wait_requests(asked)
-    time.sleep(0.02)
+    time.sleep(0.02)  # so that nothing else is under way as it leaves
     begun = time.monotonic()
     how(c)
     ended, at = up.wait_end(len(up.wires) - 1, SOON)
@@ -111,7 +112,7 @@ def test_fin_before_the_request_is_complete():
     with Upstream(handler) as up, Gateway(up) as g:
         c = g.connect()
         c.send(request("POST", "/", "Content-Length: 1000") + b"x" * 500)
-        time.sleep(0.05)
+        eventually(lambda: up.wires and b"xxx" in up.wires[0].unread, what="half of the body at the upstream")
         c.close()
         up.wait_end(0, SOON)
         expect_in(g.logged()["ending"], ("client_closed", "client_error"))
@@ -154,12 +155,14 @@ def test_client_leaves_while_it_is_not_read():
         wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
             wire.send(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            sent[0] += 65536
 
+    sent = [0]
     with Upstream(serve(flooding)) as up, Gateway(up) as g:
         c = g.connect()
         c.send(get())
         c.until(b"\r\n\r\n")
-        time.sleep(0.5)  # until all buffers are full
+        settled(lambda: sent[0])  # all buffers are full
         begun = time.monotonic()
         c.reset()
         _, at = up.wait_end(0, SOON)
@@ -181,12 +184,15 @@ def test_client_leaves_while_its_upload_is_not_taken():
         c = g.connect()
         c.send(request("POST", "/", "Content-Length: 100000000"))
         c.sock.setblocking(False)
-        try:
-            for _ in range(2000):
-                c.sock.send(b"x" * 65536)
-        except BlockingIOError:
-            pass
-        time.sleep(0.3)
+        sent = [0]
+
+        def push():
+            with contextlib.suppress(BlockingIOError):
+                while sent[0] < 90_000_000:
+                    sent[0] += c.sock.send(b"x" * 65536)
+            return sent[0]
+
+        expect_between(settled(push), 1, 89_999_999, "bytes that were taken")
         begun = time.monotonic()
         c.reset()
         line = g.logged()
@@ -218,7 +224,7 @@ def test_rung_drain():
         c.send(get("/left"))
         up.wait_requests(1)
         c.close()
-        time.sleep(0.4)
+        time.sleep(0.4)  # the answer to it has come, and was thrown away
         expect(g.ask(get("/next")).body, b"/next" * 100)
         expect(len(up.wires), 1, "upstream connections")
         line = next(l for l in g.log(2) if l["path"] == "/left")
@@ -313,30 +319,14 @@ def test_cancelled_connection_is_never_reused():
 
 def test_a_request_that_connects_is_withdrawn():
     """A client that leaves while the upstream's connection is being made: level withdrawn, and no upstream hears of it."""
-    # A listening socket whose backlog is full: the kernel leaves further connections without an answer.
-    import socket
-    with socket.socket() as listener:
-        from harness import HOST
-        listener.bind((HOST, 0))
-        listener.listen(0)
-        fillers = []
-        for _ in range(4):
-            s = socket.socket()
-            s.setblocking(False)
-            s.connect_ex(listener.getsockname())
-            fillers.append(s)
-        time.sleep(0.1)
-        address = f"{HOST}:{listener.getsockname()[1]}"
-        with Gateway(address, upstream={"connect_timeout": "5s"}) as g:
-            c = g.connect()
-            c.send(get())
-            time.sleep(0.2)
-            c.close()
-            line = g.logged()
-            expect((line["ending"], line["cancel_level"]), ("client_closed", "withdrawn"))
-            expect_between(line["duration_ms"], 100, 2000)
-        for s in fillers:
-            s.close()
+    with full_listener() as address, Gateway(address, upstream={"connect_timeout": "5s"}) as g:
+        c = g.connect()
+        c.send(get())
+        time.sleep(0.2)  # its duration, which the log tells
+        c.close()
+        line = g.logged()
+        expect((line["ending"], line["cancel_level"]), ("client_closed", "withdrawn"))
+        expect_between(line["duration_ms"], 100, 2000)
 
 
 def test_many_leave_at_once():

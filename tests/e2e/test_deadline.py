@@ -428,7 +428,7 @@ def test_time_in_the_queue_counts():
         a.send(get("/hold"))
         up.wait_requests(1)
         b.send(get("/queued", "X-Request-Timeout: 3s"))
-        time.sleep(0.4)
+        time.sleep(0.4)  # of its three seconds
         hold.set()
         expect(a.answer().status, 200)
         expect_between(told(b.answer()), 2000, 2599)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """gRPC-Web clients, binary and text: translated to a gRPC upstream, and passed on as they are (semantics 3 and 4; PROTOCOL-WEB)."""
-import base64
 import time
 
 import h2

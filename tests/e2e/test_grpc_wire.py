@@ -279,7 +279,7 @@ def test_an_upstream_lost_in_the_middle_of_a_call():
     def handler(s):
         s.send_head([(":status", "200"), ("content-type", "application/grpc")])
         s.send(h2.message(b"one") + (h2.message(b"two")[:6] if s.target == "/inside/M" else b""))
-        time.sleep(0.05)
+        time.sleep(0.05)  # a TCP reset takes back what was not read
         s.session.wire.reset()
 
     for path in ("/between/M", "/inside/M"):

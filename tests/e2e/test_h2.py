@@ -7,7 +7,8 @@ import threading
 import time
 
 import h2
-from harness import (Gateway, Upstream, answering, chunked, echo, eventually, expect, expect_between, expect_in, get, note, ok, request, serve, threads)
+from harness import (Gateway, Upstream, answering, chunked, echo, eventually, expect, expect_between, expect_in, get, note, ok, request,
+                     serve, settled, threads)
 
 PAIRS = [(down, up) for down in ("http1", "http2") for up in ("http1", "http2")]
 SHARED = {"protocol": "http2", "max_connections": 1}  # one connection for all
@@ -248,16 +249,6 @@ def flooding(total, sent):
     return handler
 
 
-def settle_at(value, seconds=0.4):
-    """value() once it has not changed for so long."""
-    last, since = value(), time.monotonic()
-    while time.monotonic() - since < seconds:
-        time.sleep(0.02)
-        if value() != last:
-            last, since = value(), time.monotonic()
-    return last
-
-
 def test_a_slow_reader_slows_its_own_stream_alone():
     """A client that takes nothing of one stream stops that stream at the upstream, within what windows and buffers hold; fifty others on the same two
     connections pass at once; when it takes again, the rest comes."""
@@ -267,7 +258,7 @@ def test_a_slow_reader_slows_its_own_stream_alone():
         c = h2.Client(g, credit="connection")
         slow = c.get("/slow").head()
         slow.data(60000)
-        stopped = settle_at(lambda: sent[0])
+        stopped = settled(lambda: sent[0])
         note(f"the upstream's stream stopped at {stopped} bytes")
         expect_between(stopped, 65535, 700_000)
         begun = time.monotonic()
@@ -291,7 +282,7 @@ def test_a_client_of_http1_that_reads_nothing_slows_its_stream_alone():
         c.sock.setsockopt(1, 8, 4096)  # SO_RCVBUF
         c.send(get("/slow"))
         c.until(b"\r\n\r\n")
-        stopped = settle_at(lambda: sent[0])
+        stopped = settled(lambda: sent[0])
         note(f"the upstream's stream stopped at {stopped} bytes")
         expect_between(stopped, 65535, 8 << 20)  # the kernel's own buffers are in it
         for _ in range(20):
@@ -767,7 +758,7 @@ def test_draining_says_goaway_in_two_phases():
         slow = c.get("/slow")
         up.wait_requests(1)
         g.signal()
-        time.sleep(0.2)
+        time.sleep(0.2)  # the client reads nothing, so that nothing tells it when
         late = c.get("/late")  # on its way before the client has read of it
         c.until(lambda: c.goaways, "a first GOAWAY")
         expect(c.goaways[0], (2**31 - 1, h2.NO_ERROR))

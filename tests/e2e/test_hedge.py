@@ -4,7 +4,7 @@ import threading
 import time
 
 import h2
-from harness import Gateway, Upstream, expect, expect_between, get, note, ok, post, request, serve, silent
+from harness import Gateway, Upstream, eventually, expect, expect_between, get, note, ok, post, request, serve, silent
 
 HEDGE = {"retry": {"hedge": {"after": "100ms"}, "budget": "100%"}}
 CALL = "content-type: application/grpc"
@@ -105,7 +105,7 @@ def test_a_body_that_still_comes_is_read_by_both():
     with Upstream(serve(handler)) as first, Upstream(serve(handler)) as second, Gateway([first, second], policy=HEDGE) as g:
         c = g.connect()
         c.send(request("PUT", "/", "Content-Length: 9", body=b"abc"))
-        time.sleep(0.25)
+        eventually(lambda: first.wires and second.wires, what="the hedge")
         c.send(b"def")
         c.send(b"ghi")
         first.wait_requests(1), second.wait_requests(1)

@@ -84,7 +84,7 @@ def test_client_that_takes_nothing():
 def test_max_connections():
     """Beyond max_connections a client is closed at once; when one leaves there is room again."""
     with Upstream(serve(echo)) as up, Gateway(up, listener={"max_connections": 2}) as g:
-        time.sleep(0.2)
+        g.wait_metric("curfew_connections", 0)
         a, b = g.connect(), g.connect()
         for c in (a, b):
             c.send(get())
@@ -92,7 +92,7 @@ def test_max_connections():
         c = g.connect()
         c.expect_end(within=2)
         a.close()
-        time.sleep(0.2)
+        g.wait_metric("curfew_connections", 1)
         expect(g.ask(get()).status, 200)
 
 

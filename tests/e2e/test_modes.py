@@ -81,7 +81,7 @@ def test_needs_is_measured():
         for _ in range(21):
             c.send(get("/"))
             expect(c.answer().status, 200)
-        time.sleep(0.11)
+        time.sleep(0.11)  # what was measured is looked at every 100 ms
         expect(g.ask(get("/", "x-request-timeout: 30ms")).json()["ending"], "shed_latency")
         expect(g.ask(get("/", "x-request-timeout: 5s")).status, 200)
         expect(len(up.requests), 22)

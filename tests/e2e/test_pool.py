@@ -3,8 +3,8 @@
 import threading
 import time
 
-from harness import (HOST, Gateway, Upstream, answering, echo, eventually, expect, expect_between, expect_in, free_port, get, note, ok, post,
-                     request, serve, silent)
+from harness import (HOST, Gateway, Upstream, answering, echo, eventually, expect, expect_between, expect_in, free_port, full_listener, get, note,
+                     ok, post, request, serve, silent)
 
 
 def test_connect_failure():
@@ -27,25 +27,11 @@ def test_connect_failure_of_one_endpoint_is_retried_on_the_other():
 
 def test_connect_timeout():
     """An endpoint that takes no connection: 503 connect_timeout after connect_timeout."""
-    import socket
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        listener.listen(0)
-        fillers = []
-        for _ in range(4):
-            s = socket.socket()
-            s.setblocking(False)
-            s.connect_ex(listener.getsockname())
-            fillers.append(s)
-        time.sleep(0.1)
-        policy = {"retry": {"retries": 0}}
-        with Gateway(f"{HOST}:{listener.getsockname()[1]}", upstream={"connect_timeout": "200ms"}, policy=policy) as g:
-            begun = time.monotonic()
-            expect(g.ask(get()).status, 503)
-            expect_between((time.monotonic() - begun) * 1000, 190, 700, "ms")
-            expect(g.logged()["ending"], "connect_timeout")
-        for s in fillers:
-            s.close()
+    with full_listener() as address, Gateway(address, upstream={"connect_timeout": "200ms"}, policy={"retry": {"retries": 0}}) as g:
+        begun = time.monotonic()
+        expect(g.ask(get()).status, 503)
+        expect_between((time.monotonic() - begun) * 1000, 190, 700, "ms")
+        expect(g.logged()["ending"], "connect_timeout")
 
 
 def test_upstream_closes_without_an_answer():
@@ -138,7 +124,7 @@ def test_idle_connection_that_the_upstream_closed():
         for i in range(3):
             c.send(post(f"/{i}", b"x"))
             expect(c.answer().body, f"/{i}".encode())
-            time.sleep(0.05)
+            g.wait_metric("curfew_upstream_connections", 0)
         expect(len(up.wires), 3, "upstream connections")
 
 
@@ -223,7 +209,7 @@ def test_queued_requests_wait_their_turn():
         a.send(get("/a"))
         up.wait_requests(1)
         b.send(get("/b"))
-        time.sleep(0.3)
+        time.sleep(0.3)  # which the log tells as its wait
         expect(len(up.requests), 1, "requests at the upstream")
         gate.let(2)
         expect((a.answer().body, b.answer().body), (b"/a", b"/b"))
@@ -240,7 +226,7 @@ def test_full_queue_sheds():
         a.send(get("/a"))
         up.wait_requests(1)
         b.send(get("/b"))
-        time.sleep(0.1)
+        g.wait_metric("curfew_queued", 1)
         begun = time.monotonic()
         answer = g.ask(get("/c"))
         expect(answer.status, 503)
@@ -260,9 +246,9 @@ def test_queued_request_is_withdrawn():
         a.send(get("/a"))
         up.wait_requests(1)
         b.send(get("/b"))
-        time.sleep(0.1)
+        g.wait_metric("curfew_queued", 1)
         c.send(get("/c"))
-        time.sleep(0.1)
+        g.wait_metric("curfew_queued", 2)
         b.close()
         line = g.logged()
         expect((line["path"], line["ending"], line["cancel_level"]), ("/b", "client_closed", "withdrawn"))
@@ -300,9 +286,9 @@ def test_queue_by_deadline():
         up.wait_requests(1)
         late, soon = g.connect(), g.connect()
         late.send(get("/late", "X-Request-Timeout: 20s"))
-        time.sleep(0.1)
+        g.wait_metric("curfew_queued", 1)
         soon.send(get("/soon", "X-Request-Timeout: 5s"))
-        time.sleep(0.1)
+        g.wait_metric("curfew_queued", 2)
         gate.let(3)
         for c in (a, late, soon):
             expect(c.answer().status, 200)

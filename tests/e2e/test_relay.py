@@ -3,10 +3,9 @@
 import hashlib
 import os
 import threading
-import time
 
 from harness import (Gateway, Upstream, answering, chunked, echo, eventually, expect, expect_between, expect_in, get, note, ok, post, request,
-                     serve)
+                     serve, settled)
 
 
 def test_keep_alive():
@@ -353,10 +352,8 @@ def test_slow_reader_bounds_memory():
         before = g.memory()
         c = g.connect()
         c.send(get())
-        last = -1
-        while sent[0] != last:
-            last = sent[0]
-            time.sleep(0.3)
+        eventually(lambda: sent[0], what="the first piece of the answer")
+        last = settled(lambda: sent[0])
         assert last < total, "the gateway took it all"
         grown = g.memory() - before
         note(f"grown by {grown >> 10} KiB while {last >> 20} MiB were under way")
@@ -390,10 +387,8 @@ def test_slow_upstream_bounds_memory():
 
         thread = threading.Thread(target=upload, daemon=True)
         thread.start()
-        last = -1
-        while sent[0] != last or last == 0:
-            last = sent[0]
-            time.sleep(0.3)
+        eventually(lambda: sent[0], what="the first piece of the upload")
+        last = settled(lambda: sent[0])
         assert last < total, "the gateway took it all"
         grown = g.memory() - before
         note(f"grown by {grown >> 10} KiB while {last >> 20} MiB were under way")

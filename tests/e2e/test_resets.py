@@ -135,7 +135,7 @@ def test_what_was_not_sent_is_withdrawn():
         waits.reset()
         plain = g.connect()
         plain.send(get("/third"))
-        time.sleep(0.05)
+        g.wait_metric("curfew_queued", 1)
         plain.close()
         lines = g.log(2)
         expect({(l["path"], l["ending"], l["cancel_level"]) for l in lines},
@@ -250,7 +250,7 @@ def answer_then_reset(s):
     """At the head: an answer that is cut by the code in the path, when the first piece was taken."""
     s.send_head([(":status", "200")])
     s.send(b"first")
-    time.sleep(0.02)
+    time.sleep(0.02)  # until the gateway has passed it on, which nobody can see here
     s.reset(int(s.target.rsplit("/", 1)[1]))
 
 
@@ -406,10 +406,14 @@ def test_goaway_of_an_upstream():
 
 def test_goaway_in_two_phases():
     """A first GOAWAY with the highest id (nghttp2, Envoy, Go): what is under way goes on, nothing new comes; the second one ends it."""
+    told, served = threading.Event(), threading.Event()
+
     def handler(s):
         if s.target == "/old" and s.session is up.wires[0].session:
             s.session.goaway(2**31 - 1)
-            time.sleep(0.2)
+            s.session.round_trip()
+            told.set()
+            served.wait(20)
             s.answer(200, body=b"old")
             s.session.goaway(s.id)
         else:
@@ -418,9 +422,9 @@ def test_goaway_in_two_phases():
     with h2_upstream(handler, threaded=True) as up, Gateway(up, upstream={"protocol": "http2", "max_connections": 2}) as g:
         c = h2.Client(g)
         old = c.get("/old")
-        up.wait_requests(1)
-        time.sleep(0.05)
+        assert told.wait(20)
         expect(c.get("/new").whole().body, b"new")
+        served.set()
         expect(old.whole().body, b"old")
         expect(len(up.wires), 2)
         up.wait_end(0, 2)
@@ -764,11 +768,14 @@ def test_answers_that_came_meanwhile_are_delivered_first():
         s.send_head([(":status", "200")])
         s.send(b"x" * 100_000)
         s.reset(h2.INTERNAL_ERROR)
+        s.session.round_trip()
+        told.set()
 
+    told = threading.Event()
     with h2_upstream(handler, threaded=True) as up, Gateway(up, upstream=SHARED) as g:
         c = h2.Client(g, credit="connection")
         s = c.get("/").data(h2.WINDOW)
-        time.sleep(0.2)
+        assert told.wait(20)
         c.credit = "all"
         s.credit()
         expect(s.reset_code(), "INTERNAL_ERROR")

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from harness import HOST, Gateway, Upstream, Wire, answering, expect, expect_between, expect_in, get, note, ok, serve, silent
+from harness import HOST, Gateway, Upstream, Wire, answering, eventually, expect, expect_between, expect_in, get, note, ok, serve, silent
 
 
 def late(seconds):
@@ -61,7 +61,7 @@ def test_sigterm_drains():
         c.send(get("/under-way"))
         up.wait_requests(1)
         g.signal()
-        time.sleep(0.2)
+        time.sleep(0.2)  # the drain has begun, and the request is not over
         try:
             other = g.connect()
             other.send(get("/new"))
@@ -149,9 +149,7 @@ def test_admin():
         up.wait_requests(1)
         admin = g.connect("admin")
         g.signal()
-        time.sleep(0.15)
-        admin.send(get("/readyz"))
-        expect_in(admin.answer().status, (503,))
+        eventually(lambda: (admin.send(get("/readyz")), admin.answer().status)[1] == 503, what="the word that it drains")
         expect(c.answer().body, b"/x")
         g.wait_exit(0)
 
@@ -162,9 +160,9 @@ def test_sigterm_connecting():
     with Gateway(up.address, upstream={"connect_timeout": "8s"}, policy={"retry": {"retries": 0}}) as g:
         c = g.connect()
         c.send(get("/late"))
-        time.sleep(0.2)
+        g.wait_metric("curfew_queued", 1)
         g.signal()
-        time.sleep(0.2)
+        time.sleep(0.2)  # in which a drain that does not wait would end it
         up.accept(answering(b"late"))
         expect((c.answer().status, g.wait_exit(0) > 0), (200, True))
 

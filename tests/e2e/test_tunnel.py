@@ -72,7 +72,7 @@ def test_half_close_in_a_tunnel():
     """A FIN ends one direction of a tunnel; the other one goes on."""
     def talk(wire):
         expect(wire.to_end(), b"all I have")
-        time.sleep(0.2)
+        time.sleep(0.2)  # in which nothing may end the other direction
         wire.send(b"and my answer")
 
     with Upstream(switching(talk)) as up, Gateway(up) as g:
