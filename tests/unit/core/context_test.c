@@ -45,6 +45,10 @@ static void hang(struct context *c, struct listener *l) {
     l->c = c;
     context_hang(c, &l->h);
 }
+static void begin_heard(struct context *c, struct listener *l) {
+    context_begin(&all, c, now);
+    hang(c, l);
+}
 static size_t run(void) {
     size_t n = context_run_ended(&all, now);
     assert_true(list_is_empty(&all.ended));
@@ -116,8 +120,7 @@ static void once_the_first_ending_wins_with_its_cause_and_wire_code(void **state
     (void)state;
     struct context c;
     struct listener l = { 0 };
-    context_begin(&all, &c, now);
-    hang(&c, &l);
+    begin_heard(&c, &l);
     assert_true(context_end(&c, ENDING_CLIENT_RESET, 8));
     assert_false(context_end(&c, ENDING_DEADLINE, 0));
     assert_int_equal(run(), 1);
@@ -235,8 +238,7 @@ static void the_hour_of_the_ending_does_not_move_for_those_who_hang_later(void *
     (void)state;
     struct context c;
     struct listener early = { 0 }, late = { 0 };
-    context_begin(&all, &c, now);
-    hang(&c, &early);
+    begin_heard(&c, &early);
     context_end(&c, ENDING_SHUTDOWN, 0);
     turn(1100);
     hang(&c, &late);
@@ -250,8 +252,7 @@ static void the_deadline_ends_it_at_its_tick_and_not_before(void **state) {
     (void)state;
     struct context c;
     struct listener l = { 0 };
-    context_begin(&all, &c, now);
-    hang(&c, &l);
+    begin_heard(&c, &l);
     context_limit(&c, MS(1500), 4);
     assert_int_equal(c.dialect, 4);
     assert_int_equal(turn(1499), 0);
@@ -375,8 +376,7 @@ static void completed_in_the_turn_of_the_deadline_silences_the_timer(void **stat
     (void)state;
     struct context c;
     struct listener l = { 0 };
-    context_begin(&all, &c, now);
-    hang(&c, &l);
+    begin_heard(&c, &l);
     context_limit(&c, MS(1500), 1);
     now = MS(1500);
     assert_true(context_end(&c, ENDING_COMPLETED, 0)); /* fed before the wheel is advanced */
@@ -390,8 +390,7 @@ static void the_deadline_in_the_turn_of_the_answer_wins_if_it_was_first(void **s
     (void)state;
     struct context c;
     struct listener l = { 0 };
-    context_begin(&all, &c, now);
-    hang(&c, &l);
+    begin_heard(&c, &l);
     context_limit(&c, MS(1500), 1);
     now = MS(1500);
     assert_int_equal(wheel_advance(&wheel, now), 1);
@@ -404,8 +403,7 @@ static void a_deadline_of_no_length_ends_it_once(void **state) {
     (void)state;
     struct context c;
     struct listener l = { 0 };
-    context_begin(&all, &c, now);
-    hang(&c, &l);
+    begin_heard(&c, &l);
     context_limit(&c, now, 1);
     assert_int_equal(turn(1000), 1);
     assert_int_equal(turn(1000), 0);
@@ -487,8 +485,7 @@ static void a_hook_unhangs_the_next_in_line_which_then_hears_nothing(void **stat
     (void)state;
     struct context c;
     struct listener b = { 0 }, d = { 0 }, a = { .then = hook_unhangs_peer, .peer = &b };
-    context_begin(&all, &c, now);
-    hang(&c, &a);
+    begin_heard(&c, &a);
     hang(&c, &b);
     hang(&c, &d);
     context_end(&c, ENDING_CLIENT_RESET, 0);
@@ -519,8 +516,7 @@ static void a_hook_hung_on_the_ended_context_by_a_hook_runs_in_the_same_batch_an
     (void)state;
     struct context c;
     struct listener b = { 0 }, a = { .then = hook_hangs_peer, .other = &c, .peer = &b };
-    context_begin(&all, &c, now);
-    hang(&c, &a);
+    begin_heard(&c, &a);
     context_end(&c, ENDING_DEADLINE, 0);
     assert_int_equal(run(), 2);
     assert_int_equal(b.why, ENDING_DEADLINE);
@@ -531,8 +527,7 @@ static void a_hook_hung_on_a_context_whose_hooks_ran_long_ago_still_hears(void *
     struct context old, c;
     struct listener b = { 0 }, a = { .then = hook_hangs_peer, .other = &old, .peer = &b };
     context_begin(&all, &old, now);
-    context_begin(&all, &c, now);
-    hang(&c, &a);
+    begin_heard(&c, &a);
     context_end(&old, ENDING_CLIENT_RESET, 0);
     context_end(&c, ENDING_DEADLINE, 0);
     assert_int_equal(run(), 2);
@@ -623,8 +618,7 @@ static void a_hook_that_was_unhung_before_the_ending_hears_nothing(void **state)
     (void)state;
     struct context c;
     struct listener l = { 0 };
-    context_begin(&all, &c, now);
-    hang(&c, &l);
+    begin_heard(&c, &l);
     context_unhang(&l.h);
     context_unhang(&l.h);
     context_unhang(&(struct hook){ 0 });
