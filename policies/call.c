@@ -58,7 +58,9 @@ static const struct conf_field call_fields[] = {
     { .name = "headers", .type = CONF_CUSTOM, .offset = offsetof(struct call_policy, headers), .parse = parse_call_headers,
       .print = conf_print_node,
       .shape = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}", .help = "its headers; values may hold names as the path's" },
-    { .name = "body", .type = CONF_STRING, .offset = offsetof(struct call_policy, body), .help = "its body; may hold names as the path's; left out: none" },
+    { .name = "body", .type = CONF_STRING, .offset = offsetof(struct call_policy, body),
+      .help = "its body; may hold names as the path's; where it begins with { or [ their values are escaped as in a string of JSON, else they stand as they are; "
+              "left out: none" },
     { .name = "timeout", .type = CONF_DURATION, .offset = offsetof(struct call_policy, timeout), .def = "1s", .min = NS_PER_MS,
       .max = 60 * NS_PER_S, .help = "how long the call may take" },
     { .name = "rate", .type = CONF_RATE, .offset = offsetof(struct call_policy, rate), .def = "50/s",
@@ -79,7 +81,7 @@ bool call_build(const struct call_policy *p, const struct template_facts *f, str
     h->scheme = STR("http");
     h->authority = authority;
     if (!template_render(&p->path_template, f, TEMPLATE_IN_PATH, a, &h->target, missing)) return false;
-    if (!template_render(&p->body_template, f, TEMPLATE_IN_TEXT, a, body, missing)) return false;
+    if (!template_render(&p->body_template, f, template_use_of(&p->body_template), a, body, missing)) return false;
     for (size_t i = 0; i < p->nheaders; i++) {
         struct str value;
         if (!template_render(&p->header[i].value, f, TEMPLATE_IN_TEXT, a, &value, missing)) return false;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compiling and filling in templates: see template.h.
 #include "policies/template.h"
-#include <stdio.h>
+#include "core/json.h"
+#include <stdlib.h>
 
 /* ---- compiling --------------------------------------------------------------------------------------------------------------------- */
 static const char *compile_name(struct arena *a, struct str inside, struct template_part *part) {
@@ -89,26 +90,44 @@ static size_t put(char *at, struct str s, bool encode) {
     }
     return n;
 }
+/* A client's quote must not end the string that its value stands in, and name a member of its own. */
+static struct str json_inside(struct arena *a, struct str s) {
+    char *p;
+    size_t n;
+    FILE *to = open_memstream(&p, &n);
+    if (!to) abort(); /* out of memory */
+    json_text(to, s);
+    if (fclose(to) != 0) abort();
+    struct str inside = arena_copy(a, (struct str){ p + 1, n - 2 });
+    free(p);
+    return inside;
+}
 /* A value that is "." or ".." would climb out of its segment, whatever its encoding. */
 static bool is_dots(struct str s) { return str_eq(s, STR(".")) || str_eq(s, STR("..")); }
+enum template_use template_use_of(const struct template *t) {
+    bool json = t->n && t->v[0].source == TEMPLATE_TEXT && (t->v[0].text.p[0] == '{' || t->v[0].text.p[0] == '[');
+    return json ? TEMPLATE_IN_JSON : TEMPLATE_IN_TEXT;
+}
 bool template_render(const struct template *t, const struct template_facts *f, enum template_use use, struct arena *a, struct str *out,
                      struct str *missing) {
     size_t room = 0;
+    struct str *values = arena_alloc(a, (t->n + 1) * sizeof *values);
     for (size_t i = 0; i < t->n; i++) {
         struct str v = value_of(&t->v[i], f);
         bool named = t->v[i].source != TEMPLATE_TEXT;
+        values[i] = named && use == TEMPLATE_IN_JSON ? json_inside(a, v) : v;
         if (named && (v.n == 0 || (use == TEMPLATE_IN_PATH && is_dots(v)))) {
             *missing = t->v[i].text.n ? t->v[i].text : STR("a name");
             return false;
         }
-        room += 3 * v.n;
+        room += 3 * values[i].n;
     }
     char *p = arena_bytes(a, room);
     size_t n = 0;
     for (size_t i = 0; i < t->n; i++) {
         uint8_t source = t->v[i].source;
         bool encode = use == TEMPLATE_IN_PATH && source != TEMPLATE_TEXT && source != TEMPLATE_CAPTURE;
-        n += put(p + n, value_of(&t->v[i], f), encode);
+        n += put(p + n, values[i], encode);
     }
     *out = (struct str){ p, n };
     return true;

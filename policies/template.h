@@ -28,7 +28,10 @@ struct template_facts {
     enum ending ending;
 };
 enum template_use { TEMPLATE_IN_PATH, /* values are percent-encoded as one segment (RFC 3986 3.3); captures are so already */
-                    TEMPLATE_IN_TEXT  /* headers and bodies: as they are */ };
+                    TEMPLATE_IN_JSON, /* bodies that are JSON: values are escaped as inside a string of it */
+                    TEMPLATE_IN_TEXT  /* headers and other bodies: as they are */ };
+/* TEMPLATE_IN_JSON where the text begins as JSON does, with { or [; else TEMPLATE_IN_TEXT. */
+enum template_use template_use_of(const struct template *t);
 /* False: a name had no value, or an empty one; *missing is that name. Nothing is guessed: half a path would cancel something else. */
 bool template_render(const struct template *t, const struct template_facts *f, enum template_use use, struct arena *a, struct str *out,
                      struct str *missing);

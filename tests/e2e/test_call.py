@@ -53,11 +53,12 @@ def test_a_deadline_makes_the_call_too():
 
 
 def test_another_upstream_is_called_with_a_body():
-    """`upstream` and `body`: the one that cancels need not be the one that works; names are filled in."""
+    """`upstream` and `body`: the one that cancels need not be the one that works; names are filled in, and do not
+    leave the string of JSON that they stand in."""
     call = {"upstream": "control", "method": "POST", "path": "/cancel", "body": '{{"id":"{response.x-task-id}"}}', "headers": {"content-type": "application/json"}}
 
     def begins(wire, message):
-        wire.send(b"HTTP/1.1 200 OK\r\nX-Task-Id: t-17\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        wire.send(b"HTTP/1.1 200 OK\r\nX-Task-Id: t-17\",\"all\":\"1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         return silent(wire, message)
 
     with Upstream(serve(begins)) as up, Upstream(answering(b"")) as control:
@@ -66,7 +67,7 @@ def test_another_upstream_is_called_with_a_body():
             c.until(b"abc")
             c.close()
             told = control.wait_requests(1)[0]
-            expect((told.method, told.target, told.body), ("POST", "/cancel", b'{"id":"t-17"}'))
+            expect((told.method, told.target, told.body), ("POST", "/cancel", b'{"id":"t-17\\",\\"all\\":\\"1"}'))
             expect(g.logged()["cancel_level"], "side_channel")
             expect(len(up.requests), 1, "requests at the upstream that works")
 

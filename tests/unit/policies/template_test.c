@@ -17,6 +17,7 @@ static int given(void **state) {
     request.method = STR("GET");
     head_add(&request, STR("x-user"), STR("a b/../c"));
     head_add(&request, STR("x-dots"), STR(".."));
+    head_add(&request, STR("x-quote"), STR("a\",\"all\":\"\\\xff\t"));
     head_init(&response, &arena, false);
     head_add(&response, STR("x-task-id"), STR("t-17"));
     match = (struct route_match){ .captures = { { STR("id"), STR("a%20b") } }, .ncaptures = 1 };
@@ -56,6 +57,21 @@ static void a_value_stays_within_its_segment(void **state) {
     assert_string_equal(filled("u={request.header.x-user}", TEMPLATE_IN_TEXT, NULL), "u=a b/../c");
     assert_null(filled("/u/{request.header.x-dots}/x", TEMPLATE_IN_PATH, NULL));
 }
+static enum template_use use_of(const char *text) {
+    struct template t;
+    assert_null(template_compile(&arena, str_of(text), &t));
+    return template_use_of(&t);
+}
+static void a_value_stays_within_its_string_of_json(void **state) {
+    (void)state;
+    assert_string_equal(filled("{{\"id\":\"{request.header.x-quote}\"}}", TEMPLATE_IN_JSON, NULL),
+                        "{\"id\":\"a\\\",\\\"all\\\":\\\"\\\\\xef\xbf\xbd\\u0009\"}");
+    assert_int_equal(use_of("{{\"id\":\"{context.id}\"}}"), TEMPLATE_IN_JSON);
+    assert_int_equal(use_of("[\"{context.id}\"]"), TEMPLATE_IN_JSON);
+    assert_int_equal(use_of("id={context.id}"), TEMPLATE_IN_TEXT);
+    assert_int_equal(use_of("{context.id}"), TEMPLATE_IN_TEXT);
+    assert_int_equal(use_of(""), TEMPLATE_IN_TEXT);
+}
 static void doubled_braces_are_braces(void **state) {
     (void)state;
     assert_string_equal(filled("{{\"id\":\"{response.x-task-id}\"}}", TEMPLATE_IN_TEXT, &response), "{\"id\":\"t-17\"}");
@@ -82,6 +98,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(text_without_names_is_itself, given, done),
         cmocka_unit_test_setup_teardown(names_are_filled_in, given, done),
         cmocka_unit_test_setup_teardown(a_value_stays_within_its_segment, given, done),
+        cmocka_unit_test_setup_teardown(a_value_stays_within_its_string_of_json, given, done),
         cmocka_unit_test_setup_teardown(doubled_braces_are_braces, given, done),
         cmocka_unit_test_setup_teardown(a_name_without_a_value_fails_the_whole, given, done),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said_when_it_is_compiled, given, done),
