@@ -77,6 +77,12 @@ static struct upstream *whom(const struct exchange *x, const struct call_policy 
     }
     return x->upstream;
 }
+static struct call *not_made(struct worker *w, enum ending why, struct str say) {
+    metric_inc(&w->metrics, METRIC_CALL_FAILURES);
+    unsigned n = worker_says(w, &w->calls_unmade);
+    if (n) log_warn("call", "%u calls were not made, the last one after %s: %.*s", n, ending_name(why), STR_ARG(say));
+    return NULL;
+}
 struct call *call_start(struct exchange *x, enum ending why) {
     const struct call_policy *p = x->policy->cancel.call;
     struct worker *w = x->w;
@@ -89,14 +95,10 @@ struct call *call_start(struct exchange *x, enum ending why) {
     k->upstream = whom(x, p);
     struct str authority = upstream_authority(k->upstream);
     if (!call_build(p, &facts, authority.n ? authority : x->request->authority, &x->arena, &k->head, &k->errand.body, &missing)) {
-        log_warn("call", "no call after %s: {…%.*s} has no value", ending_name(why), STR_ARG(missing));
-        metric_inc(&w->metrics, METRIC_CALL_FAILURES);
-        return NULL;
+        return not_made(w, why, arena_printf(&x->arena, "{…%.*s} has no value", STR_ARG(missing)));
     }
     if (!rate_allows(x, p)) {
-        log_warn("call", "no call after %s: its rate is used up", ending_name(why));
-        metric_inc(&w->metrics, METRIC_CALL_FAILURES);
-        return NULL;
+        return not_made(w, why, STR("its rate is used up"));
     }
     k->x = x;
     k->why = why;

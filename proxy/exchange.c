@@ -363,13 +363,11 @@ static void tell_leak(const struct exchange *x) {
     struct worker *w = x->w;
     char id[48];
     metric_inc(&w->metrics, METRIC_CONTEXT_LEAKS);
-    w->leaks_unsaid++;
-    if (instant_before(w->now, w->leaks_say_at)) return;
+    unsigned n = worker_says(w, &w->leaks);
+    if (!n) return;
     struct str name = exchange_id(x, id);
-    log_warn("exchange", "%u contexts outlived their deadline, the last one, %.*s, by %lld ms", w->leaks_unsaid, STR_ARG(name),
+    log_warn("exchange", "%u contexts outlived their deadline, the last one, %.*s, by %lld ms", n, STR_ARG(name),
              (long long)(instant_until(x->context.deadline, x->ended_at).ns / NS_PER_MS));
-    w->leaks_unsaid = 0;
-    w->leaks_say_at = instant_add(w->now, span_s(1));
 }
 /* How it ended, to the counters and the log: once, when nothing of that can change any more. */
 static void tell(struct exchange *x) {

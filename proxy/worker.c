@@ -320,6 +320,13 @@ void worker_free(struct worker *w) {
 }
 
 /* ---- clocks -------------------------------------------------------------------------------------------------------------------------------- */
+unsigned worker_says(const struct worker *w, struct seldom *s) {
+    unsigned n = ++s->unsaid;
+    if (instant_before(w->now, s->next)) return 0;
+    *s = (struct seldom){ .next = instant_add(w->now, span_s(1)) };
+    return n;
+}
+
 int64_t worker_wall(struct worker *w) {
     if (!w->wall) w->wall = w->os->wall_ns();
     return w->wall;

@@ -28,6 +28,7 @@ struct message { /* what crosses threads; owned by the mailbox until it ran */
     void (*call)(struct worker *w, void *arg);
     void *arg;                       /* of a call; of CONFIG: a struct handover, owned */
 };
+struct seldom { unsigned unsaid; instant next; }; /* what is said once a second, however often it happens */
 struct worker {
     const struct os *os;
     struct event_base *base;         /* owned; NULL in flow tests */
@@ -70,7 +71,7 @@ struct worker {
     atomic_bool returned;            /* worker_run is over: nothing more will be read from the mailbox */
     size_t nconns, nexchanges;
     size_t nclients, max_clients;    /* connections of listeners; max 0: as many as come */
-    unsigned leaks_unsaid; instant leaks_say_at; /* contexts that outlived their deadline: said once a second */
+    struct seldom leaks, calls_unmade; /* contexts that outlived their deadline; calls that a template or a rate forbade */
     struct load load;
     uint32_t drawn;                  /* weighted choices made */
     uint64_t chance;                 /* core/random.h: jitter and ids are drawn from it */
@@ -87,6 +88,9 @@ bool worker_turn(struct worker *w);
 instant worker_due(const struct worker *w);
 /* Drops all that lives; asserts that nothing is left: contexts, timers, arenas, chunks, descriptors. */
 void worker_free(struct worker *w);
+/* How many there were since the last line that told of them, this one too; 0: that was less than a second ago, and nothing is to be said. Lines are written
+ * where the turn waits for them, and what peers provoke comes by the thousand. */
+unsigned worker_says(const struct worker *w, struct seldom *s);
 int64_t worker_wall(struct worker *w); /* ns since the epoch, one reading a turn */
 struct str worker_date(struct worker *w); /* IMF-fixdate */
 /* Flushes bodies that borrow the read buffer: before it is used again. */

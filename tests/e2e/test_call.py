@@ -2,7 +2,7 @@
 """The side-channel call: an upstream that never notices a closed connection is told on a second one."""
 import time
 
-from harness import Gateway, Upstream, answering, eventually, expect, get, ok, serve, silent
+from harness import Gateway, Upstream, answering, eventually, expect, expect_between, get, ok, serve, silent
 
 CALL = {"method": "DELETE", "path": "/tasks/{request.path.id}", "headers": {"x-why": "{ending}", "x-who": "{request.header.x-user}"}, "timeout": "1s"}
 ROUTES = [{"match": {"path": "/reports/{id}/*"}, "upstream": "be"}]
@@ -107,6 +107,17 @@ def test_a_call_without_its_value_is_not_made():
         expect(g.logged()["cancel_level"], "close")
         expect(len(up.requests), 1, "requests at the upstream")
         assert "x-task} has no value" in g.messages(), g.messages()
+
+
+def test_calls_that_are_not_made_are_said_once_a_second():
+    """A client that provokes calls without their value, as fast as it can, gets one line of the log a second; each of them counts."""
+    with Upstream(serve(slow_or_told)) as up, Gateway(up, policy=policy(path="/tasks/{request.header.x-task}"), routes=ROUTES) as g:
+        for n in range(1, 31):
+            c = leave(g)
+            up.wait_requests(n)
+            c.close()
+        eventually(lambda: g.metric("curfew_cancel_call_failures_total") == 30, what="30 calls that were not made")
+        expect_between(g.messages().count("x-task} has no value"), 1, 8, "lines")
 
 
 def test_calls_are_bounded_by_their_rate():
