@@ -9,9 +9,10 @@ import urllib.error
 import urllib.request
 
 import peers
-from peers import HERE, ROOT, Call, Gateway, Peer, eventually, expect, expect_between, expect_in, free_port
+from peers import HERE, PATIENCE, ROOT, Call, Gateway, Peer, TooLate, eventually, expect, expect_between, expect_in, free_port, in_time
 
-LIMIT = 400   # ms: what a client gives
+LIMITS = [400, 1600, 6400]  # ms: what a client gives
+OWN_LIMITS = [1, 4, 16]     # s: what curl gives itself
 SOON = 5000   # ms in which an abort must be seen, however busy the machine
 UNIMPLEMENTED = 12
 HOSTS = {"http1": "one.test", "http2": "two.test"}  # by what the upstream speaks
@@ -47,14 +48,15 @@ class Run:
         if self.client.by_signal:
             self.process.terminate()
         else:
-            self.process.stdin.write(b"leave\n")
-            self.process.stdin.flush()
-        self.process.wait(20)
+            with contextlib.suppress(BrokenPipeError):  # it was done
+                self.process.stdin.write(b"leave\n")
+                self.process.stdin.flush()
+        self.process.wait(PATIENCE)
 
     def whole(self):
         """Status (None where the client has no way to say) and body."""
         out = self.process.stdout.read()
-        code = self.process.wait(20)
+        code = self.process.wait(PATIENCE)
         self.log.seek(0)
         expect(code, 0, f"exit code of {self.client.name} ({self.log.read().decode()[-600:]})")
         if not self.client.says_status:
@@ -145,10 +147,17 @@ class Stage:
             return None
 
     def begun(self, name):
-        return eventually(lambda: self.seen(name), what="the request at the upstream")
+        return eventually(lambda: self.seen(name), PATIENCE, "the request at the upstream")
+
+    def begun_by_now(self, name):
+        """Of a request that is over for its client: whether its time was enough to get to the upstream."""
+        try:
+            return eventually(lambda: self.seen(name), 1, "the request at the upstream")
+        except AssertionError as e:
+            raise TooLate(f"{name} did not reach the upstream") from e
 
     def ended(self, name):
-        return eventually(lambda: (s := self.seen(name)) and s["how"] != "open" and s, what="the end of the request at the upstream")
+        return eventually(lambda: (s := self.seen(name)) and s["how"] != "open" and s, PATIENCE, "the end of the request at the upstream")
 
 
 def told(seen):
@@ -193,15 +202,18 @@ def stream(stage, client, upstream):
 
 def deadline(stage, client, upstream):
     """The client is told 504; the upstream, which was told the time, is told the end as well."""
-    run, name = stage.open(client, upstream, "/hang", x_request_timeout=f"{LIMIT}ms")
-    with run:
-        status, body = run.whole()
-    expect_in(status, (504, None), "status")
-    expect(json.loads(body)["status"], 504, "what the body says")
-    seen = stage.ended(name)
-    expect_in(seen["how"], ENDS[upstream], "how it ended at the upstream")
-    expect_between(told(seen), 1, LIMIT - 5, "ms that the upstream was told")
-    expect_between(seen["after_ms"], 1, LIMIT + SOON, "ms after which it ended")
+    def case(limit):
+        run, name = stage.open(client, upstream, "/hang", x_request_timeout=f"{limit}ms")
+        with run:
+            status, body = run.whole()
+        expect_in(status, (504, None), "status")
+        expect(json.loads(body)["status"], 504, "what the body says")
+        stage.begun_by_now(name)
+        seen = stage.ended(name)
+        expect_in(seen["how"], ENDS[upstream], "how it ended at the upstream")
+        expect_between(told(seen), 1, limit - 5, "ms that the upstream was told")
+        expect_between(seen["after_ms"], 0, limit + SOON, "ms after which it ended")
+    in_time(case, *LIMITS)
 
 
 def abort(stage, client, upstream):
@@ -229,13 +241,15 @@ CASES = [answer, upload, stream, deadline, abort, abort_mid_stream]
 
 def own_deadline_of_curl(stage, upstream):
     """curl --max-time: the client's own timer, of which nobody was told."""
-    for options in (["--http1.1"], ["--http2-prior-knowledge"]):
-        client = Client("curl", curl(*options, "--max-time", "1"), status_last=True)
-        run, name = stage.open(client, upstream, "/hang")
-        with run:
-            stage.begun(name)
-            expect(run.process.wait(20), 28, "exit code: it timed out")
-        expect_in(stage.ended(name)["how"], ENDS[upstream], "how it ended at the upstream")
+    for option in ("--http1.1", "--http2-prior-knowledge"):
+        def case(limit):
+            client = Client("curl", curl(option, "--max-time", str(limit)), status_last=True)  # pylint: disable=cell-var-from-loop
+            run, name = stage.open(client, upstream, "/hang")
+            with run:
+                expect(run.process.wait(PATIENCE), 28, "exit code: it timed out")
+            stage.begun_by_now(name)
+            expect_in(stage.ended(name)["how"], ENDS[upstream], "how it ended at the upstream")
+        in_time(case, *OWN_LIMITS)
 
 
 def websocket(stage, upstream):
@@ -251,7 +265,7 @@ def websocket(stage, upstream):
                 expect(run.process.stdout.read(len(data)), data, "what came back")
             run.process.stdin.close()
             expect(run.process.stdout.read(), b"", "after the end")
-            expect(run.process.wait(20), 0, "exit code")
+            expect(run.process.wait(PATIENCE), 0, "exit code")
         stage.ended(name)
 
 
@@ -286,7 +300,7 @@ class Named:
 
 def gateway(sample):
     tls = {"tls": {"tls": {"certificates": [{"certificate": peers.CERTIFICATE, "key": peers.KEY}]}}}
-    upstreams = {name: {"protocol": name, "endpoints": [sample]} for name in HOSTS}
+    upstreams = {name: {"protocol": name, "endpoints": [sample], "connect_timeout": "20s"} for name in HOSTS}
     routes = [{"match": {"header": {"x-server": "sample"}}, "upstream": "http1"}]
     routes += [{"match": {"host": host}, "upstream": name} for name, host in HOSTS.items()]
     return Gateway({}, routes=routes, listeners=tls, more={"upstreams": upstreams})
@@ -309,6 +323,7 @@ def run_all(report, match):
                     name = f"{case.__name__} -> {upstream}"
                     if match in name:
                         report.run(name, case, stage, upstream)
+            report.run_again()
     finally:
         process.terminate()
         process.wait()

@@ -13,7 +13,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
 os.environ.setdefault("CURFEW", "build/release/curfew")
 from harness import (  # noqa: E402,F401  pylint: disable=unused-import,wrong-import-position
-    HOST, PATIENCE, Gateway, eventually, expect, expect_between, expect_in, free_port)
+    HOST, SANITIZER, Gateway, eventually, expect, expect_between, expect_in, free_port)
+
+PATIENCE = 30.0  # seconds until something that must happen is taken for missing: other people's libraries take their time on a busy machine
 
 OUT = os.path.join(ROOT, "build", "polyglot")
 HERE = os.path.join("tests", "polyglot")
@@ -33,6 +35,24 @@ def make_certificate():
     names = ",".join(f"DNS:{n}" for n in ("localhost", "one.test", "two.test")) + f",IP:127.0.0.1,IP:{HOST}"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
                     "/CN=localhost", "-addext", f"subjectAltName={names}", "-keyout", KEY, "-out", CERTIFICATE], check=True, capture_output=True)
+
+
+class TooLate(AssertionError):
+    """What must hold however long anybody stands still did hold; what the case is about had not come about before its span of time was gone."""
+
+
+tries_too_late = []  # what each such try lacked
+
+
+def in_time(case, *spans):
+    """case(ms), where something must come about within that time, or some steps; with the next span where the machine was too slow for this one."""
+    for span in spans:
+        try:
+            return case(span)
+        except TooLate as e:
+            tries_too_late.append(f"{e} ({span})")
+            last = e
+    raise AssertionError(f"{last}, neither within {' nor within '.join(map(str, spans))}")
 
 
 def adler(*payloads):
@@ -151,7 +171,16 @@ class Call:
         return self.client.wait(self.id, "end")
 
     def passed(self):
-        return self.client.wait(self.id, "passed", seconds=20)
+        return self.client.wait(self.id, "passed", seconds=2 * PATIENCE)
+
+    def begun_by_now(self):
+        """Of a call that is over for its client: whether its time was enough to get to the server."""
+        try:
+            return self.server.wait(self.id, "begun", seconds=1)
+        except AssertionError as e:
+            if self.server.process.poll() is not None:
+                raise
+            raise TooLate(f"{self.id} did not reach the server") from e
 
     def expect_sum(self, event, payloads):
         """What came at one end: so many payloads, byte by byte."""

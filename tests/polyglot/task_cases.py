@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -14,27 +15,30 @@ import urllib.error
 import urllib.request
 
 import peers
-from http_cases import CLIENTS, Client, curl
-from peers import HERE, ROOT, Gateway, eventually, expect, expect_between, expect_in, free_port
+from http_cases import CLIENTS, Client, Run, curl
+from peers import HERE, PATIENCE, ROOT, Gateway, TooLate, eventually, expect, expect_between, expect_in, free_port, in_time
 
-LIMIT = 400   # ms: what a client gives
-SHORT = 300   # ms: what the policy "short" gives
-SOON = 2000   # ms in which a call must have come, however busy the machine
+SOON = 5000   # ms in which a call must have come, however busy the machine: a task works twice as long
 STEP = 10     # ms that a step of a task takes at least
+# Of which the next is tried where the machine was too slow for the first.
+LIMITS = [400, 1600, 6400]  # ms: what a client gives, or curl gives itself
+SHORT = [300, 1200, 4800]   # ms: what the policies "short-300" to "short-4800" give
+STEPS = [50, 200, 800]      # of a task, or of an answer that is held back: in which a client leaves
 LEFT = ("client_closed", "client_reset")
-CALL = {"method": "DELETE", "path": "/tasks/{request.path.name}", "headers": {"x-reason": "{ending}"}}
+CALL = {"method": "DELETE", "path": "/tasks/{request.path.name}", "headers": {"x-reason": "{ending}"}, "timeout": "20s"}
 POLICIES = {
     "default": {"deadline": {"default": "30s", "max": "60s"}, "cancel": {"http1": ["call", "close"], "call": CALL}},
     "deaf": {"extends": "default", "cancel": {"http1": ["close"]}},
-    "drains": {"extends": "default", "cancel": {"http1": ["call", "drain"]}},
-    "short": {"extends": "default", "deadline": {"default": f"{SHORT}ms"}},
+    "drains": {"extends": "default", "cancel": {"http1": ["call", "drain"], "drain_limit": {"time": "20s"}}},
+    **{f"short-{ms}": {"extends": "default", "deadline": {"default": f"{ms}ms"}} for ms in SHORT},
     "left": {"extends": "default", "cancel": {"call": {"endings": [*LEFT, "client_deadline"]}}},
     "named": {"extends": "default", "cancel": {"call": {"path": "/tasks/{response.x-task-id}"}}},
     "waits": {"extends": "default", "cancel": {"call": {"method": "POST", "path": "/_tasks/{request.path.name}/_cancel"}}},
     "searches": {"extends": "default", "cancel": {"call": {"path": "/_async_search/{request.path.name}"}}},
 }
-ROUTES = [("/tasks/{name}/run", "app", ["default", "deaf", "drains", "short", "left"]), ("/exports/{name}", "app", ["named", "deaf"]),
-          ("/_tasks/{name}", "search", ["waits", "deaf"]), ("/_async_search/{name}", "search", ["searches", "deaf"])]
+ROUTES = [("/tasks/{name}/run", "app", ["default", "deaf", "drains", *(f"short-{ms}" for ms in SHORT), "left"]),
+          ("/exports/{name}", "app", ["named", "deaf"]), ("/_tasks/{name}", "search", ["waits", "deaf"]),
+          ("/_async_search/{name}", "search", ["searches", "deaf"])]
 COMMANDS = {
     "app": lambda host, port: ["/usr/bin/python3", "-m", "gunicorn", "--worker-class", "gthread", "--threads", "32", "--keep-alive", "60",
                                "--chdir", HERE + "/python", "--bind", f"{host}:{port}", "flask_app:app"],
@@ -67,7 +71,7 @@ class Server:
         """Straight, not by the gateway: JSON; None where there is no such thing."""
         request = urllib.request.Request(f"http://{self.address}{path}", method=method, headers={k.replace("_", "-"): v for k, v in fields.items()})
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=2 * PATIENCE) as answer:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as e:
             expect(e.code, 404, f"status of {method} {path}")
@@ -100,33 +104,58 @@ class Stage:
         return self.app.ask("GET", f"/tasks/{name}")
 
     def works(self, name, steps=3):
-        return eventually(lambda: (t := self.task(name)) and t["steps"] >= steps and t, what="the task")
+        return eventually(lambda: (t := self.task(name)) and t["steps"] >= steps and t, PATIENCE, "the task")
 
     def over(self, name):
-        return eventually(lambda: (t := self.task(name)) and "ended_at" in t and t, what="the end of the task")
+        return eventually(lambda: (t := self.task(name)) and "ended_at" in t and t, PATIENCE, "the end of the task")
 
-    def expect_told(self, name, since, reasons, after=0):
-        """The one call came at once, or so many ms later, and the work ended with the step that was under way."""
+    def expect_told(self, name, since, reasons):
+        """The one call came at once."""
+        task = self.expect_told_between(name, since - 1, since + SOON, reasons)
+        self.noticed.append(task["told"][0]["at"] - since)
+        return task
+
+    def expect_told_later(self, name, asked, reasons, after):
+        """The one call came so many ms after the client had asked, of which the application has not seen the first."""
+        begun = self.begun_by_now(name)["begun_at"]
+        if begun >= asked + after and not self.over(name)["told"]:
+            raise TooLate("the application began when the call had come")
+        return self.expect_told_between(name, max(asked + after, begun), begun + after + SOON, reasons)
+
+    def expect_told_between(self, name, least, most, reasons):
+        """And the work ended with the step that was under way."""
         task = self.over(name)
         expect((task["state"], len(task["told"])), ("cancelled", 1), "the task, and the calls for it")
         call = task["told"][0]
         expect_in(call["reason"], reasons, "{ending} in the call")
-        expect_between(call["at"] - since, after / 2 if after else -1, after + SOON, "ms until the call")
+        expect_between(call["at"] - least, 0, most - least, "ms until the call")
         expect_between(task["ended_at"] - call["at"], 0, SOON, "ms that the application worked on")
-        if not after:
-            self.noticed.append(call["at"] - since)
         return task
+
+    def begun_by_now(self, name):
+        """Of a request that is over for its client: whether its time was enough to get to the application."""
+        try:
+            return eventually(lambda: self.task(name), 1, "the task")
+        except AssertionError as e:
+            raise TooLate(f"{name} did not reach the application") from e
 
     def expect_untold(self, name, since):
         """It worked on after that, step by step, and to its end."""
         task = self.over(name)
         expect((task["state"], task["told"]), ("done", []), "the task, and the calls for it")
-        expect_between(task["ended_at"] - since, 20 * STEP, 10 * SOON, "ms that the application worked on for nobody")
+        if task["ended_at"] < since + 20 * STEP:
+            raise TooLate("the application had no more to do")
         return task
 
     # -- the gateway's
+    def logged(self, name):
+        is_its = lambda line: name in re.split("[/?]", line["path"])  # noqa: E731
+        return eventually(lambda: next(filter(is_its, self.gateway.lines()), None), PATIENCE, "its line in the log")
+
     def expect_logged(self, name, endings, level):
-        line = eventually(lambda: next((line for line in self.gateway.lines() if f"/{name}" in line["path"]), None), what="its line in the log")
+        line = self.logged(name)
+        if line["ending"] == "completed" or line.get("cancel_level") == "withdrawn":
+            raise TooLate(f"{name} was {line.get('cancel_level', 'answered')}")
         expect_in(line["ending"], endings, "ending in the log")
         expect(line.get("cancel_level"), level, "cancel_level in the log")
         return line
@@ -152,18 +181,34 @@ def a_client_that_leaves(stage, client):
 
 def a_client_whose_deadline_passes(stage, client):
     """It is answered; the application, which was told the time and does not look at it, is called."""
-    run, name = stage.open(client, "default", "/tasks/{}/run", x_request_timeout=f"{LIMIT}ms")
-    with run:
-        expect_in(run.whole()[0], (504, None), "status")
-    task = stage.task(name)
-    expect_between(int(task["deadline"][:-2]), 1, LIMIT - 1, "ms that the application was told")
-    stage.expect_told(name, task["begun_at"], ("deadline",), LIMIT)
-    stage.expect_logged(name, ("deadline",), "side_channel")
+    def case(limit):
+        asked = now()
+        run, name = stage.open(client, "default", "/tasks/{}/run", x_request_timeout=f"{limit}ms")
+        with run:
+            expect_in(run.whole()[0], (504, None), "status")
+        task = stage.expect_told_later(name, asked, ("deadline",), limit)
+        expect_between(int(task["deadline"][:-2]), 1, limit - 1, "ms that the application was told")
+        stage.expect_logged(name, ("deadline",), "side_channel")
+    in_time(case, *LIMITS)
 
 
 EACH = [a_client_that_leaves, a_client_whose_deadline_passes]
 
 # ---- once, the application
+
+
+def nobody_hears(stage, client, path, began=lambda run: None):
+    """Of a client that leaves in the middle: path's {steps} are all worked."""
+    def case(steps):
+        run, name = stage.open(client, "deaf", path.replace("{steps}", str(steps)))
+        with run:
+            began(run)
+            stage.works(name)
+            since = leave(run)
+        stage.expect_logged(name, LEFT, "close")
+        expect(stage.expect_untold(name, since)["steps"], steps, "steps that it worked")
+    in_time(case, *STEPS)
+
 
 HTTP1 = next(c for c in CLIENTS if c.name == "http.client")
 HTTP2 = next(c for c in CLIENTS if c.name == "node http2 (TLS)")
@@ -172,54 +217,58 @@ HTTP2 = next(c for c in CLIENTS if c.name == "node http2 (TLS)")
 def nobody_calls(stage):
     """The control: the connection is closed, and the application works on to the end of a task that nobody waits for."""
     for client in (HTTP1, HTTP2, CLIENTS[0]):
-        run, name = stage.open(client, "deaf", "/tasks/{}/run?steps=50")
-        with run:
-            stage.works(name)
-            since = leave(run)
-        stage.expect_logged(name, LEFT, "close")
-        expect(stage.expect_untold(name, since)["steps"], 50, "steps that it worked")
+        nobody_hears(stage, client, "/tasks/{}/run?steps={steps}")
 
 
 def a_deadline_that_the_client_keeps_to_itself(stage):
     """curl --max-time: the gateway sees but a connection that closes."""
-    for options in (["--http1.1"], ["--http2-prior-knowledge"]):
-        run, name = stage.open(Client("curl", curl(*options, "--max-time", "0.5"), status_last=True), "default", "/tasks/{}/run")
-        with run:
-            stage.works(name)
-            expect(run.process.wait(20), 28, "exit code: it timed out")
-            since = stage.task(name)["begun_at"]
-        stage.expect_told(name, since, LEFT, 500)
-        stage.expect_logged(name, LEFT, "side_channel")
+    for option in ("--http1.1", "--http2-prior-knowledge"):
+        def case(limit):
+            client, asked = Client("curl", curl(option, "--max-time", str(limit / 1000)), status_last=True), now()  # pylint: disable=cell-var-from-loop
+            run, name = stage.open(client, "default", "/tasks/{}/run")
+            with run:
+                expect(run.process.wait(PATIENCE), 28, "exit code: it timed out")
+            stage.expect_told_later(name, asked, LEFT, limit)
+            stage.expect_logged(name, LEFT, "side_channel")
+        in_time(case, *LIMITS)
 
 
 def the_deadline_of_the_policy(stage):
     for client in (HTTP1, HTTP2):
-        run, name = stage.open(client, "short", "/tasks/{}/run")
-        with run:
-            expect(run.whole()[0], 504, "status")
-        stage.expect_told(name, stage.task(name)["begun_at"], ("deadline",), SHORT)
-        stage.expect_logged(name, ("deadline",), "side_channel")
+        def case(limit):
+            asked = now()
+            run, name = stage.open(client, f"short-{limit}", "/tasks/{}/run")  # pylint: disable=cell-var-from-loop
+            with run:
+                expect(run.whole()[0], 504, "status")
+            stage.expect_told_later(name, asked, ("deadline",), limit)
+            stage.expect_logged(name, ("deadline",), "side_channel")
+        in_time(case, *SHORT)
 
 
 def nothing_is_left_to_cancel(stage):
     """404: the task is done, and its client leaves before it has the answer. That counts as told."""
     for client in (HTTP1, HTTP2):
-        run, name = stage.open(client, "default", "/tasks/{}/run?steps=3&after=100")
-        with run:
-            stage.over(name)
-            leave(run)
-        stage.expect_logged(name, LEFT, "side_channel")
-        task = stage.task(name)
-        expect((task["state"], [t.get("late") for t in task["told"]]), ("done", [True]), "the task, and the calls for it")
+        def case(after):
+            run, name = stage.open(client, "default", f"/tasks/{{}}/run?steps=3&after={after}")  # pylint: disable=cell-var-from-loop
+            with run:
+                stage.over(name)
+                leave(run)
+            stage.expect_logged(name, LEFT, "side_channel")
+            task = stage.task(name)
+            expect((task["state"], [t.get("late") for t in task["told"]]), ("done", [True]), "the task, and the calls for it")
+        in_time(case, *STEPS)
 
 
 def only_the_named_endings_call(stage):
     """`endings` names those of a client that left: a deadline closes the connection, and calls nobody."""
-    run, name = stage.open(HTTP1, "left", "/tasks/{}/run?steps=80", x_request_timeout=f"{LIMIT}ms")
-    with run:
-        expect(run.whole()[0], 504, "status")
-    stage.expect_logged(name, ("deadline",), "close")
-    stage.expect_untold(name, stage.task(name)["begun_at"] + LIMIT)
+    def case(limit):
+        run, name = stage.open(HTTP1, "left", f"/tasks/{{}}/run?steps={2 * limit // STEP}", x_request_timeout=f"{limit}ms")
+        with run:
+            status = run.whole()[0]
+        stage.expect_logged(name, ("deadline",), "close")
+        expect(status, 504, "status")
+        stage.expect_untold(name, stage.begun_by_now(name)["begun_at"] + limit)
+    in_time(case, *LIMITS)
     run, name = stage.open(HTTP1, "left", "/tasks/{}/run")
     with run:
         stage.works(name)
@@ -242,24 +291,22 @@ def the_answer_names_the_task(stage):
 
 def the_answer_names_the_task_too_late(stage):
     """Before there is a head the name has no value: no call is made, since half a path would cancel something else."""
-    run, name = stage.open(HTTP1, "named", "/exports/{}?before=60&steps=0")
-    with run:
-        stage.works(name)
-        leave(run)
-    stage.expect_logged(name, LEFT, "close")
-    expect(stage.works(name, 60)["told"], [], "calls for a task that works on")
+    def case(steps):
+        run, name = stage.open(HTTP1, "named", f"/exports/{{}}?before={steps}&steps=0")
+        with run:
+            stage.works(name)
+            leave(run)
+        if stage.logged(name)["status"] == 200:
+            raise TooLate("the head had come")
+        stage.expect_logged(name, LEFT, "close")
+        expect(stage.works(name, steps)["told"], [], "calls for a task that works on")
+    in_time(case, *STEPS)
     expect("{…x-task-id} has no value" in stage.gateway.messages(), True, "a line of the log that says so")
 
 
 def an_export_that_nobody_calls_for(stage):
     """The control: an answer that has begun is no better heard, while nothing more of it is written."""
-    run, name = stage.open(HTTP2, "deaf", "/exports/{}?steps=50")
-    with run:
-        run.first()
-        stage.works(name)
-        since = leave(run)
-    stage.expect_logged(name, LEFT, "close")
-    expect(stage.expect_untold(name, since)["steps"], 50, "steps that it worked")
+    nobody_hears(stage, HTTP2, "/exports/{}?steps={steps}", Run.first)
 
 
 def a_cancelled_task_gives_its_connection_back(stage):
@@ -279,16 +326,17 @@ def a_cancelled_task_gives_its_connection_back(stage):
 
 def many_at_once(stage):
     """Ten clients leave, each of its own task; ten that stay get their answers."""
-    gone, stay = ([stage.open(HTTP1, "default", "/tasks/{}/run?steps=" + steps) for _ in range(10)] for steps in ("1000", "200"))
-    for _, name in gone + stay:
-        stage.works(name)
-    for run, name in gone:
-        with run:
-            stage.expect_told(name, leave(run), LEFT)
-    for run, name in stay:
-        with run:
+    gone, stay = ([stage.open(HTTP1, "default", "/tasks/{}/run?steps=" + steps) for _ in range(10)] for steps in ("2500", "200"))
+    with contextlib.ExitStack() as runs:
+        for run, name in gone + stay:
+            runs.enter_context(run)
+        for _, name in gone + stay:
+            stage.works(name)
+        for name, since in [(name, leave(run)) for run, name in gone]:
+            stage.expect_told(name, since, LEFT)
+        for run, name in stay:
             expect(run.whole()[0], 200, "status")
-        expect((stage.task(name)["state"], stage.task(name)["steps"]), ("done", 200), "the task of a client that stayed")
+            expect((stage.task(name)["state"], stage.task(name)["steps"]), ("done", 200), "the task of a client that stayed")
 
 
 # ---- once, the server of tasks
@@ -300,11 +348,13 @@ def begun(stage, path, key):
 
 
 def waited_for(stage, name):
-    eventually(lambda: stage.search.ask("GET", f"/_tasks/{name}")["task"]["waiting"], what="the client that waits for the task")
+    eventually(lambda: stage.search.ask("GET", f"/_tasks/{name}")["task"]["waiting"], PATIENCE,
+               "the client that waits for the task")
 
 
 def expect_cancelled(stage, name, since, after=0):
-    task = eventually(lambda: (t := stage.search.ask("GET", f"/_tasks/{name}"))["completed"] and t["task"], what="the end of the task")
+    task = eventually(lambda: (t := stage.search.ask("GET", f"/_tasks/{name}"))["completed"] and t["task"], PATIENCE,
+                      "the end of the task")
     expect(task["cancelled"], True, "the task is cancelled")
     expect_between(task["cancelled_at"] - since, after - 1, after + SOON, "ms until the call")
     if not after:
@@ -326,23 +376,27 @@ def who_waits_for_a_task_leaves(stage):
 
 
 def who_waits_for_a_task_has_a_deadline(stage):
-    name = begun(stage, "/logs/_delete_by_query?wait_for_completion=false", "task")
-    since = now()
-    with stage.open_named(HTTP1, "waits", f"/_tasks/{name}?wait_for_completion=true&timeout=30s", x_request_timeout=f"{LIMIT}ms") as run:
-        expect(run.whole()[0], 504, "status")
-    expect_cancelled(stage, name, since, LIMIT)
-    stage.expect_logged(name, ("deadline",), "side_channel")
+    def case(limit):
+        name = begun(stage, "/logs/_delete_by_query?wait_for_completion=false&steps=2000", "task")
+        since = now()
+        with stage.open_named(HTTP1, "waits", f"/_tasks/{name}?wait_for_completion=true&timeout=30s", x_request_timeout=f"{limit}ms") as run:
+            expect(run.whole()[0], 504, "status")
+        stage.expect_logged(name, ("deadline",), "side_channel")
+        expect_cancelled(stage, name, since, limit)
+    in_time(case, *LIMITS)
 
 
 def who_waits_for_a_task_leaves_and_nobody_calls(stage):
     """The control."""
-    name = begun(stage, "/logs/_delete_by_query?wait_for_completion=false&steps=100", "task")
-    with stage.open_named(HTTP1, "deaf", f"/_tasks/{name}?wait_for_completion=true&timeout=30s") as run:
-        waited_for(stage, name)
-        leave(run)
-    stage.expect_logged(name, LEFT, "close")
-    task = stage.search.ask("GET", f"/_tasks/{name}?wait_for_completion=true&timeout=30s")["task"]
-    expect((task["cancelled"], task["steps"]), (False, 100), "the task that nobody waits for")
+    def case(steps):
+        name = begun(stage, f"/logs/_delete_by_query?wait_for_completion=false&steps={steps}", "task")
+        with stage.open_named(HTTP1, "deaf", f"/_tasks/{name}?wait_for_completion=true&timeout=30s") as run:
+            waited_for(stage, name)
+            leave(run)
+        stage.expect_logged(name, LEFT, "close")
+        task = stage.search.ask("GET", f"/_tasks/{name}?wait_for_completion=true&timeout=60s")["task"]
+        expect((task["cancelled"], task["steps"]), (False, steps), "the task that nobody waits for")
+    in_time(case, *(2 * n for n in STEPS))
 
 
 def an_async_search_is_deleted(stage):
@@ -366,7 +420,7 @@ def gateway(servers):
     tls = {"tls": {"tls": {"certificates": [{"certificate": peers.CERTIFICATE, "key": peers.KEY}]}}}
     routes = [{"match": {"path": path, "header": {"x-policy": policy}}, "upstream": upstream, "policy": policy}
               for path, upstream, policies in ROUTES for policy in policies]
-    return Gateway(servers, routes=routes, listeners=tls, more={"policies": POLICIES})
+    return Gateway(servers, upstream={"connect_timeout": "20s"}, routes=routes, listeners=tls, more={"policies": POLICIES})
 
 
 def run_all(o, report):
@@ -382,6 +436,7 @@ def run_all(o, report):
                     r.result()
             for name, case in once:
                 report.run(f"tasks: {name}", case, stage)
+            report.run_again()
     finally:
         for s in servers.values():
             s.stop()

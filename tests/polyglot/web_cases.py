@@ -67,18 +67,21 @@ def cases_of(kind, p, match):
 
 def play(report, kind, p, cases):
     for case in cases:
-        report.run(f"{kind}, {p.front} -> {p.server.language} by {p.behind} {case.__name__}", case, p)
+        report.run(f"{kind}, {p.front} -> {p.server.language} by {p.behind} {case.__name__}", p.play, case)
 
 
-def expect_logged(kind, lines):
-    """The client spoke what its kind is; whoever left, or was late, its upstream was told as the upstream's protocol has it."""
+def expect_logged(kind, g, before, timely):
+    """The client spoke what its kind is; whoever left, or was late, its upstream was told as the upstream's protocol has it. timely: no call ended before
+    it got to its upstream."""
+    eventually(lambda: idle(g), what="the end of all requests")
+    lines = g.lines()[before:]
     for line in lines:
         expect((line["rpc"], line["protocol"]), (KINDS[kind].rpc, KINDS[kind].protocol), "rpc and protocol in the log")
         expect_in(line["method"], ("GET", "POST") if kind == BY_GET else ("POST",), "method in the log")
         level = "close" if line.get("upstream") == "connect-http1" else "native"
         if line["ending"] in (*GONE, "deadline"):  # by which an upstream that has begun to answer, or knew of the deadline, may be done
             done = line["response_bytes"] or line["ending"] == "deadline" or line.get("detail") == "the upstream had ended it by itself"
-            expect_in(line.get("cancel_level"), (level, None) if done else (level,), f"level of {line}")
+            expect_in(line.get("cancel_level"), [level, *([None] if done else []), *([] if timely else ["withdrawn"])], f"level of {line}")
     expect_in("GET" if kind == BY_GET else "POST", {line["method"] for line in lines}, "methods in the log")
 
 
@@ -90,6 +93,7 @@ def idle(g):
 
 def run_kind(o, report, g, kind, servers):
     begun, failed, before = time.monotonic(), report.failed, len(g.lines())
+    hitches = len(peers.tries_too_late) + report.unsteady
     client = Peer(kind, "call")
     try:
         client.wait("", "ready", seconds=60)
@@ -97,9 +101,11 @@ def run_kind(o, report, g, kind, servers):
         with concurrent.futures.ThreadPoolExecutor(max(len(todo), 1)) as pool:
             for r in [pool.submit(play, report, kind, p, cases) for p, cases in todo]:
                 r.result()
-        eventually(lambda: idle(g), what="the end of all requests")
+        report.run_again()
         if sum(len(cases) for _, cases in todo):
-            report.run(f"{kind} in the access log", expect_logged, kind, g.lines()[before:])
+            timely = hitches == len(peers.tries_too_late) + report.unsteady
+            report.run(f"{kind} in the access log", expect_logged, kind, g, before, timely)
+            report.run_again()
     finally:
         client.stop()
     noticed = [ms for p, _ in todo for ms in p.noticed]

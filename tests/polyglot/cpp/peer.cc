@@ -266,8 +266,8 @@ struct Asking {
     void run(Echo::Stub *stub) {
         context.AddMetadata("x-call", c.id());
         for (const auto &p : c.metadata()) context.AddMetadata(p.key(), is_binary(p.key()) ? p.bin() : p.value());
-        if (c.deadline() > 0) context.set_deadline(std::chrono::system_clock::now() + std::chrono::microseconds(int64_t(c.deadline() * 1e3)));
         say(event(c.id(), "started"));
+        if (c.deadline() > 0) context.set_deadline(std::chrono::system_clock::now() + std::chrono::microseconds(int64_t(c.deadline() * 1e3)));
         const std::string &m = c.method();
         auto s = m == "unary" ? unary(stub) : m == "client" ? client(stub) : m == "server" ? server(stub) : bidi(stub);
         Event e = event(c.id(), "end");

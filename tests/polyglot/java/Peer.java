@@ -247,9 +247,9 @@ public final class Peer {
                 if (p.getKey().endsWith("-bin")) metadata.put(binaryKey(p.getKey()), p.getBin().toByteArray());
                 else metadata.put(key(p.getKey()), p.getValue());
             }
+            say(event(c.getId(), "started"));
             CallOptions options = CallOptions.DEFAULT;
             if (c.getDeadline() > 0) options = options.withDeadlineAfter((long) (c.getDeadline() * 1e6), TimeUnit.NANOSECONDS);
-            say(event(c.getId(), "started"));
             call = channel.newCall(METHODS.get(c.getMethod()), options);
             call.start(this, metadata);
             call.request(2);

@@ -156,7 +156,6 @@ function metadataOf(c) {
 
 function ask(c) {
   const got = new Sum();
-  const options = c.deadline ? { deadline: Date.now() + c.deadline } : {};
   let head;
   let sent = 0;
   let call;
@@ -177,6 +176,7 @@ function ask(c) {
   const answered = (error, answer) => { if (!error) message(answer); };
   const echoStub = stub(Echo, c);
   say({ id: c.id, event: 'started' });
+  const options = c.deadline ? { deadline: Date.now() + c.deadline } : {};
   if (c.method === 'unary') call = echoStub.Unary(question(c, 0), metadataOf(c), options, answered);
   if (c.method === 'client') call = echoStub.ClientStream(metadataOf(c), options, answered);
   if (c.method === 'server') call = echoStub.ServerStream(question(c, 0), metadataOf(c), options);

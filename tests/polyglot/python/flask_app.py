@@ -46,8 +46,8 @@ class Task:
         return self.digest.hex() + "\n"
 
     def cancel(self):
-        self.record["state"] = "cancelled"
         self.record["told"].append({"at": now(), "reason": request.headers.get("x-reason"), "fields": sorted(k.lower() for k, _ in request.headers)})
+        self.record["state"] = "cancelled"  # of which the work ends
 
 
 @app.get("/tasks/<name>/run")
