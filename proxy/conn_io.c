@@ -117,7 +117,9 @@ static bool conn_read(struct conn *c, size_t *share) {
     struct worker *w = c->w;
     if (!list_is_empty(&w->borrowers)) worker_settle_borrowed(w); /* before the scratch is used again */
     if (c->state == CONN_DEAD || c->paused) return false;
-    ssize_t n = conn_recv(c, w->scratch, SCRATCH_BYTES);
+    ssize_t n;
+    do n = conn_recv(c, w->scratch, SCRATCH_BYTES);
+    while (n == -EINTR);
     if (n > 0) {
         size_t got = (size_t)n;
         c->bytes_in += got;
@@ -140,12 +142,10 @@ static bool conn_read(struct conn *c, size_t *share) {
         c->fin = c->fin_read = true;
         if (c->state == CONN_OPENING) conn_die(c, false);
         else conn_eof(c);
-    } else if (n != -EAGAIN && n != -EINTR) {
+    } else if (n != -EAGAIN) {
         conn_peer_lost(c, n == -ESHUTDOWN ? "the peer closed the connection without close_notify" : "the peer reset the connection");
-    } else if (n == -EINTR) {
-        c->readable = true;
     }
-    return n == -EINTR;
+    return false;
 }
 
 void conn_note(struct conn *c, unsigned what) {
