@@ -61,7 +61,7 @@ static struct patience patience_of(const struct exchange *x) {
         x->request->body != BODY_TUNNEL && !str_eq(x->request->protocol, STR("websocket"))) {
         return (struct patience){ l->timeouts.body, ENDING_CLIENT_TIMEOUT, "the request's body did not arrive in time" };
     }
-    if (only_silence_ends(x)) return (struct patience){ exchange_silence(x), ENDING_UPSTREAM_IDLE, "no byte of an answer that nobody waits for came in time" };
+    if (only_silence_ends(x)) return (struct patience){ exchange_silence(x), ENDING_UPSTREAM_IDLE, "an upstream that nobody waits for said nothing in time" };
     bool upload = a && a->conn && body_waiting(&x->up, a->offset) > 0;
     bool waits = !x->waiting && (x->answered == ANSWERED_HEAD || upload || span_is_forever(x->to_head_left)); /* a back-off has a bound of its own */
     return (struct patience){ waits ? x->verdict.idle : SPAN_FOREVER, ENDING_UPSTREAM_IDLE, "no byte of a body moved in time" };
