@@ -5,6 +5,7 @@
 #include "proxy/handover.h"
 #include "proxy/listener.h"
 #include <stdlib.h>
+#include <sys/stat.h>
 
 void reload_remove_sockets(const struct config *c) {
     for (size_t i = 0; i < c->listeners.n; i++) listener_remove_file(config_listener(c, i));
@@ -47,6 +48,13 @@ static bool spares_admin(const struct config *now) {
         return false;
     }
     return true;
+}
+/* A pipe would hold up all signals until somebody wrote to it; and what it gave at the start is gone. */
+static bool is_file(const char *path) {
+    struct stat st;
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode)) return true; /* why there is none is said by who reads it */
+    log_error("reload", "%s: not a regular file: it cannot be read again", path);
+    return false;
 }
 /* An empty file is one that somebody is about to write. */
 static bool has_listeners(const struct reload *r, const struct config *now) {
@@ -94,7 +102,7 @@ static void refuse(struct config *now) {
 }
 void reload_run(struct reload *r) {
     instant begun = os_linux.now();
-    struct config *now = config_load(r->path, NULL, 0, NULL, stderr);
+    struct config *now = is_file(r->path) ? config_load(r->path, NULL, 0, NULL, stderr) : NULL;
     struct handover **v = now && has_listeners(r, now) && spares_admin(now) ? prepare(r, r->config, now) : NULL;
     if (!v) {
         refuse(now);

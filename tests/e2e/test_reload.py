@@ -239,6 +239,24 @@ def test_a_file_that_is_wrong_changes_nothing():
         expect(g.metric('curfew_config_reloads_total{result="refused"}'), 5.0)
 
 
+def test_what_is_no_file_is_not_read_again():
+    """A pipe or a folder where the file was: the reload is refused at once, though nobody writes to the pipe, and signals are heard; the next file is taken."""
+    with Upstream(answering(b"x")) as up, Gateway(up) as g:
+        path = os.path.join(g.folder, "curfew.yaml")
+        for make, remove in ((os.mkfifo, os.unlink), (os.mkdir, os.rmdir)):
+            os.rename(path, path + ".was")
+            make(path)
+            refused_before = g.metric('curfew_config_reloads_total{result="refused"}')
+            g.signal(signal.SIGHUP)
+            eventually(lambda: g.metric('curfew_config_reloads_total{result="refused"}') == refused_before + 1, what="the refusal")
+            expect_in("curfew.yaml: not a regular file", g.messages())
+            expect(g.ask(get("/")).status, 200)
+            remove(path)
+            os.rename(path + ".was", path)
+        g.reload(routes=[{"match": {"path": "/*"}, "respond": {"status": 203}}])
+        eventually(lambda: g.ask(get("/")).status == 203, what="the new route")
+
+
 def test_a_refused_reload_leaves_no_socket_file():
     """A new unix listener beside an address that is taken: with the refusal its socket goes, and its file; that of a listener in use stays."""
     with Upstream(answering(b"x")) as up, socket.socket() as taken:
