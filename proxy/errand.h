@@ -30,7 +30,7 @@ struct errand { /* last in who sends it, with leg_tail_max() bytes behind it; ze
     struct leg leg;                 /* last: the codec's tail follows */
 };
 /* Begins it, again where it was over. to NULL: to the endpoint that the upstream picks. 0, or the errno with which the system refused at once
- * (ENOENT: the upstream has no endpoint that may be asked). */
+ * (ENOENT: the upstream has no endpoint). */
 int errand_go(struct errand *e, struct upstream *u, struct endpoint *to) __attribute__((warn_unused_result));
 /* Calls it off: its connection is reset, and on_over does not come; its memory may go at once. Idempotent. Not from inside a codec's event. */
 void errand_drop(struct errand *e);

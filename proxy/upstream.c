@@ -29,10 +29,10 @@ static struct endpoint *endpoint_pick(struct upstream *u, const struct place *p)
     struct endpoint *best = NULL;
     size_t best_rank = SIZE_MAX;
     LIST_EACH(&u->endpoints, e, struct endpoint, node) {
-        if (e->out) continue;
+        if (e->out && !p->anyhow) continue;
         size_t rank = u->conf->balance == BALANCE_LEAST_REQUESTS ? e->inflight : 0;
         if (instant_before(u->w->now, e->failed_until)) rank += SIZE_MAX / 4;
-        if (p->tried >> (e->number % 64) & 1) rank += SIZE_MAX / 2;
+        if (e->out || p->tried >> (e->number % 64) & 1) rank += SIZE_MAX / 2;
         if (!best || rank < best_rank || (rank == best_rank && e->used < best->used)) best_rank = rank, best = e;
     }
     return best;
@@ -361,7 +361,7 @@ void upstream_unref(struct upstream *u) {
 }
 
 struct conn *upstream_dial(struct upstream *u, struct endpoint *to, const struct codec_events *ev, const struct conn_owner *owner, void *data, int *err) {
-    const struct place nobody = { 0 };
+    const struct place nobody = { .anyhow = true };
     struct endpoint *e = to ? to : endpoint_pick(u, &nobody);
     *err = ENOENT;
     struct conn *c = e ? conn_connect(u->w, (const void *)&e->sa, e->len, u->tls ? make_tls : NULL, e, u->conf->codec, ev, owner, data,

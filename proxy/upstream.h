@@ -24,6 +24,7 @@ struct place { /* embedded in who asks; zeroed memory with the callbacks set */
     struct upstream *u;       /* set by upstream_ask */
     instant deadline;         /* who has less time goes first */
     bool fresh;               /* only a connection that served nobody yet (the stale connection rule) */
+    bool anyhow;              /* also of an endpoint that is out, where no other is left */
     uint64_t tried;           /* bit an endpoint (its number modulo 64) that failed this request already: others are preferred */
     uint64_t order;           /* among equal deadlines: who came first */
     size_t slot;              /* in the queue, 1-based; 0: not queued */
@@ -51,8 +52,8 @@ bool upstream_borrow(struct upstream *u, const struct retry_budget *b);
 void upstream_repay(struct upstream *u);
 /* The codec's slots changed (codec_events.on_slots). */
 void upstream_slots(struct conn *c);
-/* A connection outside the pool and its limits, for an errand; events and owner are the caller's. to NULL: whom the balance picks. NULL: none can be
- * made now; *err says why, ENOENT where there is no endpoint that may be asked. */
+/* A connection outside the pool and its limits, for an errand; events and owner are the caller's. to NULL: whom the balance picks, and where all are
+ * out one of these: a cancel frees work. NULL: none can be made now; *err says why, ENOENT where there is no endpoint. */
 struct conn *upstream_dial(struct upstream *u, struct endpoint *to, const struct codec_events *ev, const struct conn_owner *owner, void *data,
                            int *err);
 /* From now on this worker checks its endpoints (proxy/health.h), later ones too; and no longer, which tells nobody: who is out stays out. */

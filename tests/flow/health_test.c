@@ -429,6 +429,34 @@ static void what_hangs_at_one_that_is_out_keeps_nobody_from_the_others(void **st
     answered(hangs, u);
 }
 
+static void a_cancels_call_goes_to_one_that_is_out_where_no_other_is_left(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = "max_connections: 8 }\n  many: { endpoints: [ " PAIR " ], " HEALTH, .routes = "  - { match: { path: /* }, upstream: many }",
+                          .policy = "cancel: { http1: [ call, close ], call: { path: /cancel } }" });
+    answers(check(), OK_204);
+    answers(check(), OK_204);
+    struct sock *one = client(), *two = client();
+    client_sends(one, GET()), got(upstream());
+    client_sends(two, GET()), got(upstream());
+    while (healthy() == 2) {
+        struct sock *s = check();
+        answers(s, s->port == 9001 ? BAD_503 : OK_204);
+    }
+    client_resets(one);
+    struct sock *call = upstream();
+    assert_has(got(call), "/cancel");
+    assert_int_equal(call->port, 9002); /* who works is preferred */
+    upstream_sends(call, ANSWER_OK);
+    assert_ended_at("client_reset", "side_channel");
+    while (healthy() > 0) answers(check(), BAD_503);
+    client_resets(two);
+    call = upstream();
+    assert_has(got(call), "/cancel");
+    upstream_sends(call, ANSWER_OK);
+    assert_ended_at("client_reset", "side_channel");
+    assert_refused(); /* requests are no cancels */
+}
+
 /* The next one that the gateway calls and keeps: no check of type tcp. */
 static struct h2 *h2_kept(void) {
     struct sock *s = upstream();
@@ -844,6 +872,7 @@ int main(void) {
         SCENE(who_waits_for_a_connection_to_one_that_goes_out_is_given_another),
         SCENE(a_full_pool_is_nothing_to_a_check),
         SCENE(what_hangs_at_one_that_is_out_keeps_nobody_from_the_others),
+        SCENE(a_cancels_call_goes_to_one_that_is_out_where_no_other_is_left),
         SCENE(a_stream_that_hangs_at_one_that_is_out_keeps_nobody_from_the_others),
         SCENE(a_connection_that_never_opens_to_one_that_is_out_keeps_nobody_from_the_others),
         SCENE(a_check_under_way_keeps_no_drain_from_its_end),
