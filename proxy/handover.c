@@ -72,7 +72,7 @@ bool handover_prepare(const struct config *before, struct config *now, const str
         out[w] = handover_new(now, change, workers[w].metrics.routes);
         out[w]->max_clients = (size_t)config_share(clients, (int64_t)n, (unsigned)w);
     }
-    if (certificates_build(now) && open_listeners(now, out, n) && open_logs(before, now, out, n)) return true;
+    if (certificates_build(now, before, change) && open_listeners(now, out, n) && open_logs(before, now, out, n)) return true;
     remove_files(now, out[0]);
     for (size_t w = 0; w < n; w++) {
         handover_free(out[w]);

@@ -21,6 +21,10 @@ struct tls_client;
  * where none fits or none is asked for. One reference, the caller's. */
 struct tls_server *tls_server_build(struct conf *c, const struct tls_server_conf *sc, struct tls_alpn alpn, struct str folder);
 struct tls_client *tls_client_build(struct conf *c, const struct tls_client_conf *cc, struct tls_alpn alpn, struct str folder);
+/* Tickets that `before` gave are good for s, too, so that a reload costs its clients no full handshake. Before s is used; before has the same
+ * configuration. Does nothing where clients are asked for certificates, since whose are good may have changed in its files, and past a day
+ * of the same keys. */
+void tls_server_keep_tickets(struct tls_server *s, const struct tls_server *before);
 struct tls_server *tls_server_ref(struct tls_server *s); /* any thread, as all four; NULL is allowed and given back */
 struct tls_client *tls_client_ref(struct tls_client *k);
 void tls_server_unref(struct tls_server *s); /* NULL is allowed */

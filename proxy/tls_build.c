@@ -244,11 +244,29 @@ struct tls_server *tls_server_build(struct conf *c, const struct tls_server_conf
     }
     struct tls_server *s = mem_zalloc(sizeof *s);
     atomic_init(&s->refs, 1);
+    s->keys_since = time(NULL);
     s->ctx = mem_zalloc(sc->certificates.n * sizeof(SSL_CTX *));
     alpn_to_wire(&alpn, &s->alpn);
     if (fill_server(c, s, sc, folder)) return s;
     server_free(s);
     return NULL;
+}
+
+/* Who has the keys reads the sessions of TLS 1.2 that were recorded while they were good: they are not kept for ever. */
+#define TICKET_KEYS_LIFE (24 * 60 * 60)
+#define TICKET_KEYS_MAX 128u
+
+void tls_server_keep_tickets(struct tls_server *s, const struct tls_server *before) {
+    unsigned char keys[TICKET_KEYS_MAX];
+    time_t age = time(NULL) - before->keys_since;
+    if (age < 0 || age >= TICKET_KEYS_LIFE || SSL_CTX_get_verify_mode(s->ctx[0]) != SSL_VERIFY_NONE) return;
+    /* Those of the first count, whichever certificate the name picks: OpenSSL asks the SSL_CTX that the connection began with. */
+    long n = SSL_CTX_get_tlsext_ticket_keys(before->ctx[0], NULL, 0);
+    assert(n > 0 && (size_t)n <= sizeof keys);
+    bool ok = SSL_CTX_get_tlsext_ticket_keys(before->ctx[0], keys, n) == 1 && SSL_CTX_set_tlsext_ticket_keys(s->ctx[0], keys, n) == 1;
+    assert(ok);
+    OPENSSL_cleanse(keys, sizeof keys);
+    s->keys_since = before->keys_since;
 }
 
 /* ---- building a client --------------------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "proxy/tls.h"
 #include <openssl/ssl.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #define TLS_ALPN_WIRE_MAX 256u
 struct tls_alpn_wire { unsigned char p[TLS_ALPN_WIRE_MAX]; unsigned n; }; /* RFC 7301 3.1: each with its length before it */
@@ -15,6 +16,7 @@ struct tls_server {
     atomic_uint refs;
     SSL_CTX **ctx; /* owned; [0] is the default */
     size_t nctx;
+    time_t keys_since; /* when the keys of its tickets were made */
     struct tls_names names;
     struct tls_alpn_wire alpn;
 };

@@ -448,6 +448,38 @@ def test_sessions_are_resumed():
                     expect(has_ticket, due)
 
 
+def test_sessions_are_resumed_across_a_reload():
+    """SIGHUP costs no client a full handshake: tickets from before it are good behind it, whichever certificate was chosen, in TLS 1.2 and 1.3. Not where
+    clients show certificates, which the files of the reload may not trust any more; and not where the listener's `tls` is another."""
+    with Authority() as a, Upstream(answering()) as up:
+        pairs = [a.sign("a.test", "DNS:a.test"), a.sign("b.test", "DNS:b.test")]
+        mutual = {"certificates": pairs, "client_ca": a.ca, "client_auth": "required"}
+        with Gateway(up, listeners={"tls": {"tls": {"certificates": pairs}}, "mutual": {"tls": mutual}}, workers=2) as g:
+            def ask(listener_name, context, host, session=None):
+                s = context.wrap_socket(g.open(listener_name), session=session, server_hostname=host)
+                wire = Wire(s)
+                wire.send(get("/"))
+                expect(wire.answer().status, 200)
+                session, reused = s.session, s.session_reused
+                s.close()
+                return session, reused
+
+            clients = []
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                for name, host, due in (("tls", "a.test", True), ("tls", "b.test", True), ("mutual", "a.test", False)):
+                    context = a.client(low=version, high=version, pair=pairs[0])
+                    session, _ = ask(name, context, host)
+                    expect(ask(name, context, host, session)[1], True, f"{version.name}, {name}, before")
+                    clients.append((name, context, host, session, due))
+            for _ in range(2):
+                g.reload(policies={"default": {"deadline": {"default": "5s"}}})
+                for name, context, host, session, due in clients:
+                    expect(ask(name, context, host, session)[1], due, f"{name}, {host}, behind a reload")
+            g.reload(listeners={**g.keys["listeners"], "tls": {**g.keys["listeners"]["tls"], "tls": {"certificates": pairs[::-1]}}})
+            for name, context, host, session, _ in clients:
+                expect(ask(name, context, host, session)[1], False, f"{name}, {host}, behind another tls")
+
+
 def test_renegotiation_is_refused():
     """A TLS 1.2 client that asks for a new handshake gets none: the connection ends or goes on, but without it."""
     with Authority() as a, Upstream(answering()) as up, Gateway(up, listeners=listener(a.sign("a.test", "DNS:a.test"))) as g:
