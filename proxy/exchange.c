@@ -235,6 +235,9 @@ static void pull(struct leg *g, size_t max, struct pulled *v) {
     struct exchange *x = exchange_of(g);
     body_peek(&x->down, x->down_offset, max, v);
     x->down_offset += v->bytes;
+    if (!x->cut_pending || v->bytes > 0 || x->down_bytes < x->down_offset) return;
+    x->cut_pending = false; /* it waited for its head alone */
+    exchange_cut(x);
 }
 static void pulled(struct leg *g, size_t n) {
     struct exchange *x = exchange_of(g);

@@ -74,8 +74,9 @@ void exchange_answer_ending(struct exchange *x, enum ending why) {
         body_push(&x->down, (const uint8_t *)body.p, body.n, NULL);
         leg_send_trailers(&x->leg, h);
         finish_answer(x);
-    } else if (ending_rows[why].side == ENDING_SIDE_UPSTREAM && body_waiting(&x->down, x->down_offset) > 0) {
-        x->cut_pending = true; /* what was received is delivered first (semantics 4); bounded by the write timeout */
+    } else if (ending_rows[why].side == ENDING_SIDE_UPSTREAM && (x->leg.out == LEG_NOTHING || body_waiting(&x->down, x->down_offset) > 0)) {
+        x->cut_pending = true; /* what was received is delivered first (semantics 4), be it the head alone; bounded by the write timeout */
+        leg_ready(&x->leg);
         wheel_arm(&x->w->wheel, &x->idle, instant_add(x->w->now, x->listener->conf->timeouts.write));
     } else {
         exchange_cut(x);
