@@ -11,6 +11,7 @@
 #define CURFEW_PROXY_CONN_H
 #include "codecs/codec.h"
 #include "core/buffer.h"
+#include "proxy/metrics.h"
 #include "proxy/os.h"
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -31,6 +32,7 @@ struct conn_owner { /* who made the connection; NULL entries are skipped */
     void (*on_open)(struct conn *c);                            /* up: connected (and handshaken); the session is open. */
     void (*on_gone)(struct conn *c, const struct fault *f);     /* it can serve nobody any more; legs closed before. Once. f NULL: in good order */
     void (*on_freed)(struct conn *c);                           /* its memory goes right after this */
+    enum metric bytes_in, bytes_out;                            /* what they are counted as */
 };
 struct conn_times { span opening, header, idle, write, linger; }; /* FOREVER: none */
 

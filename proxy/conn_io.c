@@ -123,6 +123,7 @@ static bool conn_read(struct conn *c, size_t *share) {
     if (n > 0) {
         size_t got = (size_t)n;
         c->bytes_in += got;
+        metric_add(&w->metrics, c->owner->bytes_in, got);
         c->last_read += got;
         if (c->last_read >= BEAT_BULK) w->bulk = w->turn;
         if (c->state == CONN_LINGERING) {
@@ -214,6 +215,7 @@ static ssize_t conn_push(struct conn *c, const struct iovec *iov, unsigned niov,
     if ((size_t)n < bytes) c->writable = false;
     if (n > 0) c->moved = c->w->now;
     c->bytes_out += (size_t)n;
+    metric_add(&c->w->metrics, c->owner->bytes_out, (size_t)n);
     return n;
 }
 /* The peer will not take what we say. What it said before it left may still be in the socket: an answer that came ahead of the reset counts. */

@@ -78,7 +78,9 @@ static void on_conn_gone(struct conn *c, const struct fault *f) {
     c->owner_data = NULL;
     e->on_over(e, f && f->say ? f->say : "the connection closed");
 }
-static const struct conn_owner errand_owner = { .on_open = on_conn_open, .on_gone = on_conn_gone };
+static const struct conn_owner errand_owner = {
+    .on_open = on_conn_open, .on_gone = on_conn_gone, .bytes_in = METRIC_UP_BYTES_IN, .bytes_out = METRIC_UP_BYTES_OUT,
+};
 
 int errand_go(struct errand *e, struct upstream *u, struct endpoint *to) {
     size_t from = offsetof(struct errand, answer);

@@ -60,14 +60,15 @@ static void on_client_gone(struct conn *c, const struct fault *f) {
 }
 static void on_client_freed(struct conn *c) {
     struct worker_metrics *m = &c->w->metrics;
-    metric_add(m, METRIC_DOWN_BYTES_IN, c->bytes_in);
-    metric_add(m, METRIC_DOWN_BYTES_OUT, c->bytes_out);
     metric_dec(m, METRIC_CONNECTIONS_OPEN);
     listener_of(c)->nconns--;
     c->w->nclients--;
     snapshot_unref(listener_of(c)->snapshot);
 }
-static const struct conn_owner client_owner = { .on_open = on_client_open, .on_gone = on_client_gone, .on_freed = on_client_freed };
+static const struct conn_owner client_owner = {
+    .on_open = on_client_open, .on_gone = on_client_gone, .on_freed = on_client_freed,
+    .bytes_in = METRIC_DOWN_BYTES_IN, .bytes_out = METRIC_DOWN_BYTES_OUT,
+};
 
 static bool has_room(const struct listener *l) {
     const struct worker *w = l->w;

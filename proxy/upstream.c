@@ -140,8 +140,6 @@ static void on_up_gone(struct conn *c, const struct fault *f) {
 }
 static void on_up_freed(struct conn *c) {
     struct endpoint *e = endpoint_of(c);
-    metric_add(&c->w->metrics, METRIC_UP_BYTES_IN, c->bytes_in);
-    metric_add(&c->w->metrics, METRIC_UP_BYTES_OUT, c->bytes_out);
     metric_add(&c->w->metrics, METRIC_RESETS_DEFERRED, c->session.cancels_deferred);
     if (c->session.retired) metric_inc(&c->w->metrics, METRIC_CONNECTIONS_RETIRED);
     list_del(&c->node);
@@ -150,7 +148,9 @@ static void on_up_freed(struct conn *c) {
     endpoint_unref(e);
     upstream_unref(u);
 }
-static const struct conn_owner up_owner = { .on_open = on_up_open, .on_gone = on_up_gone, .on_freed = on_up_freed };
+static const struct conn_owner up_owner = {
+    .on_open = on_up_open, .on_gone = on_up_gone, .on_freed = on_up_freed, .bytes_in = METRIC_UP_BYTES_IN, .bytes_out = METRIC_UP_BYTES_OUT,
+};
 
 static struct tls *make_tls(int fd, void *arg) {
     struct endpoint *e = arg;

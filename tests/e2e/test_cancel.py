@@ -224,7 +224,7 @@ def test_rung_drain():
         c.send(get("/left"))
         up.wait_requests(1)
         c.close()
-        time.sleep(0.4)  # the answer to it has come, and was thrown away
+        eventually(lambda: g.metric("curfew_upstream_received_bytes_total") > len(b"/left" * 100), what="the answer that nobody wants")
         expect(g.ask(get("/next")).body, b"/next" * 100)
         expect(len(up.wires), 1, "upstream connections")
         line = next(l for l in g.log(2) if l["path"] == "/left")

@@ -18,6 +18,18 @@ static void completed_when_both_sides_are_done(void **state) {
     assert_open(u);
     assert_open(c);
 }
+/* Not when their connection closes, which may be tomorrow. */
+static void bytes_are_counted_as_they_pass(void **state) {
+    (void)state;
+    stage((struct given){ 0 });
+    struct sock *c, *u = asked(&c, GET());
+    assert_int_equal(count(METRIC_DOWN_BYTES_IN), strlen(GET()));
+    assert_int_equal(count(METRIC_UP_BYTES_OUT), u->ngot);
+    upstream_sends(u, ANSWER_OK);
+    assert_int_equal(count(METRIC_UP_BYTES_IN), strlen(ANSWER_OK));
+    assert_int_equal(count(METRIC_DOWN_BYTES_OUT), c->ngot);
+    assert_ended("completed");
+}
 static void client_reset_drops_the_upstream_in_the_turn(void **state) {
     (void)state;
     stage((struct given){ 0 });
@@ -456,6 +468,7 @@ static void upstream_idle_when_it_takes_nothing_of_the_upload(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         SCENE(completed_when_both_sides_are_done),
+        SCENE(bytes_are_counted_as_they_pass),
         SCENE(client_reset_drops_the_upstream_in_the_turn),
         SCENE(client_closed_when_a_fin_comes_while_the_answer_is_owed),
         SCENE(client_reset_in_the_middle_of_the_answer),
