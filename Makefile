@@ -6,6 +6,7 @@
 # make fuzz       every fuzzer in turn, FUZZ_SECONDS each (300); FUZZ=http1_request: that one, until it is stopped; FUZZ_RUNS=n: the same n inputs each
 # make coverage   all tests in the cov flavour, and a table by folder and file
 # make bench      the measurements of tests/bench
+# make bench-beside   the same requests through nginx, HAProxy and nghttpx, too
 # make install    PREFIX (/usr/local), SYSCONFDIR (/etc), DESTDIR
 # FLAVOUR: release (default), san (ASan and UBSan), tsan, cov. CC: gcc (default) or clang. CFLAGS and LDFLAGS are added. V=1 shows commands.
 
@@ -143,6 +144,10 @@ benches: $(BENCHES)
 bench: need-bench
 	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all benches
 	@tests/bench/run
+# The same requests through others, too, one after the other.
+bench-beside: need-bench
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all
+	@tests/bench/beside
 
 # Clients and servers in other languages against the gateway; installs their toolchains, so it is no part of `test`.
 test-polyglot: need-build
@@ -168,5 +173,5 @@ clean:
 
 .PRECIOUS: $(B)/%.o
 FORCE:
-.PHONY: all program tests test fuzz fuzzers demo lint coverage bench benches test-polyglot install clean FORCE $(foreach f,$(FLOORS),unit-$(f))
+.PHONY: all program tests test fuzz fuzzers demo lint coverage bench bench-beside benches test-polyglot install clean FORCE $(foreach f,$(FLOORS),unit-$(f))
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
