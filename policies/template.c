@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compiling and filling in templates: see template.h.
 #include "policies/template.h"
-#include "core/json.h"
-#include <stdlib.h>
+#include "codecs/rpc_text.h"
 
 /* ---- compiling --------------------------------------------------------------------------------------------------------------------- */
 static const char *compile_name(struct arena *a, struct str inside, struct template_part *part) {
@@ -92,15 +91,8 @@ static size_t put(char *at, struct str s, bool encode) {
 }
 /* A client's quote must not end the string that its value stands in, and name a member of its own. */
 static struct str json_inside(struct arena *a, struct str s) {
-    char *p;
-    size_t n;
-    FILE *to = open_memstream(&p, &n);
-    if (!to) abort(); /* out of memory */
-    json_text(to, s);
-    if (fclose(to) != 0) abort();
-    struct str inside = arena_copy(a, (struct str){ p + 1, n - 2 });
-    free(p);
-    return inside;
+    struct str quoted = json_quote(a, s);
+    return (struct str){ quoted.p + 1, quoted.n - 2 };
 }
 /* A value that is "." or ".." would climb out of its segment, whatever its encoding. */
 static bool is_dots(struct str s) { return str_eq(s, STR(".")) || str_eq(s, STR("..")); }
