@@ -109,7 +109,8 @@ struct codec_events { /* codec to core; every one may mark an ending or call Q e
     void (*on_named)(struct session *s, struct str key);          /* the peer asks to end the exchange of that key (CancelRequest) */
     void (*on_goaway)(struct session *s, const struct fault *f);  /* legs it hit get on_closed with unprocessed set */
     void (*on_fault)(struct session *s, const struct fault *f);   /* the session is lost; each leg got on_closed before. Down: what the codec
-                                                                     still has to say (a 400) is in output; s->next says close */
+                                                                     still has to say (a 400) is in output, and f->status is that, 0: it has no
+                                                                     status; s->next says close */
     /* Is this a field that the gateway itself reads or writes (a dialect, a context field)? Then a peer may not have it dropped on the way by
      * naming it as hop-by-hop (T25). Only name, hash and token are set. NULL: none but the codec's own list. */
     bool (*is_ours)(struct session *s, const struct field *f);

@@ -477,11 +477,13 @@ static enum cancel_way http2_cancel(struct leg *g, enum ending why, enum reset_w
     return way;
 }
 
-/* A block that does not end holds up its whole connection, and nothing can be said to it alone. */
+/* A block that does not end holds up its whole connection, and nothing can be said to it alone: f's status is not. */
 static void http2_refuse(struct session *s, const struct fault *f) {
     struct http2 *h = http2_of(s);
+    struct fault unsaid = *f;
+    unsaid.status = 0;
     nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
-    http2_fail(h, f);
+    http2_fail(h, &unsaid);
 }
 
 void http2_say_last(struct http2 *h) {

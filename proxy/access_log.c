@@ -198,9 +198,10 @@ static const char *side_name(enum ending_side side) {
     return "nobody";
 }
 
-/* Semantics 3: 499 is a word for the log, where the client left and was told nothing. */
+/* Semantics 3: 499 is a word for the log, where the client left and was told nothing. Whom we reset without a word has no status at all. */
 static uint16_t status_of(const struct access_record *r) {
-    if (r->status == 0 && ending_rows[r->ending].side == ENDING_SIDE_CLIENT) return 499;
+    const struct ending_row *row = &ending_rows[r->ending];
+    if (r->status == 0 && row->side == ENDING_SIDE_CLIENT && row->http == 0) return 499;
     return r->status;
 }
 

@@ -20,7 +20,7 @@ struct access_record { /* flat; strings are borrowed until access_log_write retu
     const char *protocol, *rpc;   /* "HTTP/2", "grpc" */
     struct str method, host, path; /* path: the target as sent */
     struct str route, upstream, endpoint;
-    uint16_t status;              /* as written to the client; 0: none, which is logged as 499 where the client ended it */
+    uint16_t status;              /* as written to the client; 0: none, which is logged as 499 where the client left, and else left out */
     int16_t grpc_status;          /* -1: none */
     enum ending ending;           /* `by` follows from it */
     const char *detail;           /* the fault's sentence */

@@ -36,7 +36,7 @@ void exchange_log_refused(struct conn *c, const struct fault *f) {
     r.listener = listener_of(c)->name;
     r.client = conn_peer_text(c);
     r.protocol = protocol_name(c->session.codec->version);
-    r.status = f->status ? f->status : ending_rows[f->why].http;
+    r.status = f->status; /* what the codec said; a GOAWAY is no status */
     r.ending = f->why;
     r.detail = f->say;
     r.wire = f->wire;

@@ -506,7 +506,7 @@ def refused(c, head, end=True):
 
 def test_a_downgrade_refuses_what_would_smuggle():
     """T25: heads that HTTP/1 would frame or route otherwise are refused with 400 or PROTOCOL_ERROR, each on its own stream; nothing of them
-    reaches an upstream of either protocol, and the connection goes on. Each is a line of the log, with the status that was sent."""
+    reaches an upstream of either protocol, and the connection goes on. Each is a line of the log, with the status that was sent, if any was."""
     for protocol, script in (("http1", answering(b"hello")), ("http2", h2.answering(b"hello"))):
         with Upstream(script) as up, Gateway(up, upstream={"protocol": protocol}) as g:
             c = h2.Client(g)
@@ -518,14 +518,14 @@ def test_a_downgrade_refuses_what_would_smuggle():
             bad["two :paths"] = h2.head_of("GET", "/bad")[:3] + [(":path", "/bad2")]
             for what, head in bad.items():
                 got = refused(c, head)
-                told.append(("client_error", 400 if got == 400 else 499, 1, 0))
+                told.append(("client_error", 400 if got == 400 else None, 1, 0))
                 if got not in (400, "PROTOCOL_ERROR"):
                     wrong.append(f"{what}: {got}")
             expect(c.get("/good").whole().body, b"hello")
             time.sleep(0.05)
             reached = [r.target for r in up.requests]
             lines = g.log(len(bad) + 1)
-            expect([(e["ending"], e["status"], e["wire"], e["response_bytes"]) for e in lines[:-1]], told)
+            expect([(e["ending"], e.get("status"), e["wire"], e["response_bytes"]) for e in lines[:-1]], told)
             expect((lines[0]["method"], lines[0]["path"], lines[0]["host"]), ("GET", "/bad", "example.test"))
             expect(lines[-1]["path"], "/good")
             assert all(e["detail"] for e in lines[:-1]), lines

@@ -246,13 +246,14 @@ static void a_malformed_head_is_a_line_of_the_log_whoever_found_it(void **state)
     struct h2 *c = h2_client();
     int32_t ids[] = { h2_get(c, "/ours", "host: other\n"), h2_get(c, "/library", "connection: close\n"),
                       h2_asks(c, "POST", "/body", "content-type: application/grpc\nte: gzip\n", 5000, true) };
-    static const struct { const char *path, *status; } lines_of[] = { { "\"/ours\"", "400" }, { "\"/library\"", "499" }, { "\"/body\"", "499" } };
+    static const struct { const char *path, *status; } lines_of[] = { { "\"/ours\"", "400" }, { "\"/library\"", NULL }, { "\"/body\"", NULL } };
     h2_settle(c, NULL);
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         assert_h2_reset(c, ids[i], NGHTTP2_PROTOCOL_ERROR);
         assert_ended("client_error");
         assert_logged("path", lines_of[i].path);
-        assert_logged("status", lines_of[i].status);
+        if (lines_of[i].status) assert_logged("status", lines_of[i].status);
+        else assert_not_logged("status"); /* RST_STREAM was all it was told */
         assert_logged("wire", "1");
         assert_not_logged("attempts");
     }
@@ -281,8 +282,26 @@ static void a_client_that_is_sent_away_for_malformed_heads_is_logged_for_that_to
     for (int i = 0; i < 4; i++) {
         assert_ended("client_error");
         assert_logged("wire", wires[i]);
+        assert_not_logged("status");
     }
     assert_int_equal(lines(), 0);
+    h2_free(c);
+}
+
+/* CONTINUATION is owed, so nothing can be said on the stream. */
+static void a_head_of_http2_that_does_not_end_is_logged_without_a_status(void **state) {
+    (void)state;
+    stage((struct given){ .listener = "timeouts: { header: 10s }" });
+    struct h2 *c = h2_client();
+    h2_settle(c, NULL);
+    queue_bytes(c->s, "\0\0\1\1\1\0\0\0\1\x82", 10);
+    settle();
+    step(10 * SECONDS);
+    h2_read(c);
+    assert_true(c->goaway);
+    assert_ended("client_timeout");
+    assert_not_logged("status");
+    assert_logged("detail", "\"the request's head did not arrive in time\"");
     h2_free(c);
 }
 
@@ -317,6 +336,7 @@ int main(void) {
         SCENE(a_broken_chunk_ends_a_request_that_waits_to_be_tried_again),
         SCENE(a_broken_chunk_behind_an_answer_that_is_not_out_is_logged_as_it_is_answered),
         SCENE(a_malformed_head_is_a_line_of_the_log_whoever_found_it),
+        SCENE(a_head_of_http2_that_does_not_end_is_logged_without_a_status),
         SCENE(a_client_that_is_sent_away_for_malformed_heads_is_logged_for_that_too),
         SCENE(whatever_of_a_head_is_too_long_the_stream_is_answered_and_the_connection_goes_on),
     };

@@ -125,6 +125,17 @@ static void a_client_that_left_without_an_answer_is_a_499(void **state) {
     assert_null(strstr(formatted(), "status"));
     assert_non_null(strstr(line, "\"by\":\"upstream\""));
 }
+static void a_client_that_was_reset_without_a_word_has_no_status(void **state) {
+    (void)state;
+    static const enum ending ours[] = { ENDING_CLIENT_ERROR, ENDING_CLIENT_TIMEOUT, ENDING_CLIENT_STALLED };
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        r.ending = ours[i], r.status = 0;
+        assert_null(strstr(formatted(), "status"));
+        assert_non_null(strstr(line, "\"by\":\"client\""));
+        r.status = 400;
+        assert_non_null(strstr(formatted(), "\"status\":400,"));
+    }
+}
 static void time_is_right_at_its_corners(void **state) {
     (void)state;
     static const struct { int64_t s; const char *text; } rows[] = {
@@ -486,6 +497,7 @@ static void a_disabled_log_does_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(a_full_record_says_everything), T(what_is_absent_is_left_out), T(a_client_that_left_without_an_answer_is_a_499),
+        T(a_client_that_was_reset_without_a_word_has_no_status),
         T(time_is_right_at_its_corners), T(spans_are_milliseconds_towards_zero), T(text_is_escaped), T(bytes_that_are_not_utf8_are_replaced),
         T(any_bytes_make_one_line_of_json), T(long_values_are_clipped_between_characters), T(the_longest_line_fits),
         T(lines_wait_in_the_buffer_until_the_flush), T(a_full_buffer_flushes_itself), T(a_reader_that_stopped_costs_lines_and_no_time),
