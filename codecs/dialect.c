@@ -146,6 +146,14 @@ const struct dialect *dialect_of_field_slow(const struct dialect_set *set, const
     return NULL;
 }
 
+const struct dialect *dialect_alike(const struct dialect_set *set, struct str name) {
+    for (size_t i = 1; i <= set->n; i++) {
+        const struct dialect *d = &set->row[i];
+        if (d->place == DIALECT_HEADER && (str_is_alike(d->name, name) || (d->companion.n && str_is_alike(d->companion, name)))) return d;
+    }
+    return NULL;
+}
+
 /* ---- queries ------------------------------------------------------------------------------------------------------------------------- */
 struct str target_query(struct str target) {
     size_t at = str_index(target, '?');

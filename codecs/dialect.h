@@ -103,6 +103,8 @@ static inline const struct dialect *dialect_of_field(const struct dialect_set *s
     bool maybe = (set->filter >> (f->hash & 63u) & 1u) && set->slot[f->hash % DIALECT_SLOTS];
     return maybe ? dialect_of_field_slow(set, f) : NULL;
 }
+/* The header dialect or companion that this name is alike (str_is_alike). O(rows): for names that have a _. NULL: none. */
+const struct dialect *dialect_alike(const struct dialect_set *set, struct str name);
 /* The value of a Prefer field without the member `name` (ASCII case folded), in the arena where it had to change; empty: nothing is left. */
 struct str dialect_prefer_without(struct arena *a, struct str value, struct str name);
 /* The target with the query parameter set to value (repeats go, the first keeps its place), in the arena. The target has a path. */

@@ -6,6 +6,14 @@
 
 static bool is_ows(char c) { return c == ' ' || c == '\t'; }
 
+static char dashed(char b) { return b == '_' ? '-' : b; }
+bool str_is_alike(struct str a, struct str b) {
+    if (a.n != b.n) return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (dashed(a.p[i]) != dashed(b.p[i])) return false;
+    return true;
+}
+
 struct str str_trim(struct str s) {
     while (s.n && is_ows(s.p[0])) s = str_from(s, 1);
     while (s.n && is_ows(s.p[s.n - 1])) s.n--;

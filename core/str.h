@@ -42,6 +42,9 @@ static inline size_t str_index(struct str s, char c) {
     return at ? (size_t)((const char *)at - s.p) : s.n;
 }
 
+/* Are they one name to whoever takes _ for -? CGI and its heirs (WSGI, Rack, PHP) make HTTP_X_USER of x-user and of x_user alike. */
+bool str_is_alike(struct str a, struct str b);
+
 /* Without leading and trailing SP and HTAB (RFC 9110 5.6.3: OWS). */
 struct str str_trim(struct str s);
 

@@ -213,8 +213,15 @@ static void strip(const struct deadline_policy *p, const struct dialect_set *set
     }
 }
 
+static bool may_strip(const struct deadline_policy *p) { return p->mode != MODE_DISABLED && p->mode != MODE_OBSERVE; }
+
+bool deadline_strips_alike(const struct deadline_policy *p, const struct dialect_set *dialects, struct str name) {
+    const struct dialect *d = may_strip(p) ? dialect_alike(dialects, name) : NULL;
+    return d && !passes(p, d);
+}
+
 void deadline_in_trailers(const struct deadline_policy *p, const struct dialect_set *dialects, struct head *trailers) {
-    if (p->mode != MODE_DISABLED && p->mode != MODE_OBSERVE) strip(p, dialects, trailers);
+    if (may_strip(p)) strip(p, dialects, trailers);
 }
 
 static bool stands(const struct dialect *d, const struct head *h) {

@@ -92,6 +92,8 @@ span deadline_left(const struct deadline_policy *p, const struct deadline_verdic
  * `up` is spoiled; in observe and forward it is what enforcing would have done, and `up` is as it should be. */
 enum ending deadline_tell(const struct deadline_policy *p, const struct dialect_set *dialects, const struct rpc *rpc, span left, int64_t wall_ns,
                           bool may_shed, struct head *up, span *told);
+/* Would deadline_tell strip a field that this name, which is no dialect's, is alike (str_is_alike)? */
+bool deadline_strips_alike(const struct deadline_policy *p, const struct dialect_set *dialects, struct str name);
 /* Removes from a request's trailers what deadline_tell strips from its head: an upstream that adds trailers to its headers must not read there another
  * deadline than ours (RFC 9110 6.5.1). */
 void deadline_in_trailers(const struct deadline_policy *p, const struct dialect_set *dialects, struct head *trailers);

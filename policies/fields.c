@@ -65,20 +65,15 @@ static bool is_under_prefix(const struct fields_policy *p, struct str name) {
     return false;
 }
 
-/* CGI and its heirs (WSGI, Rack, PHP) make HTTP_X_USER of x-user and of x_user alike: what may not come under the one may not under the other. */
-static char fold(char b) { return b == '_' ? '-' : b; }
-static bool is_alike(struct str a, struct str b) {
-    for (size_t i = 0; i < a.n && i < b.n; i++)
-        if (fold(a.p[i]) != fold(b.p[i])) return false;
-    return true;
-}
-static bool is_lookalike(const struct fields_policy *p, struct str name) {
-    if (!p->underscores && str_index(name, '_') == name.n) return false;
-    if (p->schema_version && name.n == SCHEMA_FIELD.n && is_alike(SCHEMA_FIELD, name)) return true;
+bool fields_governs(const struct fields_policy *p, const struct field *f) { return fields_has(p, f) || is_under_prefix(p, f->name); }
+bool fields_has_alike(const struct fields_policy *p, struct str name) {
+    if (p->schema_version && str_is_alike(SCHEMA_FIELD, name)) return true;
     for (size_t i = 0; i < p->nslots; i++)
-        if (p->slots[i].name.n == name.n && is_alike(p->slots[i].name, name)) return true;
-    for (size_t i = 0; i < p->prefixes.n; i++)
-        if (p->prefixes.v[i].name.n <= name.n && is_alike(p->prefixes.v[i].name, name)) return true;
+        if (str_is_alike(p->slots[i].name, name)) return true;
+    for (size_t i = 0; i < p->prefixes.n; i++) {
+        struct str prefix = p->prefixes.v[i].name;
+        if (prefix.n <= name.n && str_is_alike(prefix, str_first(name, prefix.n))) return true;
+    }
     return false;
 }
 
@@ -133,8 +128,8 @@ static bool is_unlisted(const struct pass *a, const struct field *f) {
 static bool judge(struct pass *a, struct field *f) {
     const struct field_slot *s = slot_of(a->p, f);
     bool under = !s && is_unlisted(a, f);
-    if (!s && !under && !is_lookalike(a->p, f->name)) return false;
-    enum field_fate fate = s ? fate_of(a, s, f) : !under ? FIELD_LOOKALIKE : a->hop->verdict->unlisted ? FIELD_PASSED : FIELD_UNLISTED;
+    if (!s && !under) return false;
+    enum field_fate fate = s ? fate_of(a, s, f) : a->hop->verdict->unlisted ? FIELD_PASSED : FIELD_UNLISTED;
     if (fate != FIELD_PASSED) drop(a, f, fate);
     return fate == FIELD_PASSED;
 }
@@ -208,7 +203,7 @@ void fields_apply(const struct fields_policy *p, const struct fields_hop *hop, s
 }
 
 static bool governs(const struct pass *a, const struct field *f) {
-    return !is_trace(f->token) && (fields_has(a->p, f) || is_unlisted(a, f) || is_lookalike(a->p, f->name));
+    return !is_trace(f->token) && (fields_has(a->p, f) || is_unlisted(a, f));
 }
 bool fields_in_trailers(const struct fields_policy *p, const struct dialect_set *dialects, struct head *trailers, struct fields_tally *tally) {
     struct fields_hop hop = { .dialects = dialects };

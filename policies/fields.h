@@ -52,6 +52,10 @@ extern const struct conf_table fields_table, field_table;
 bool fields_resolve(struct conf *c, struct fields_policy *p, const struct conf_map *listeners);
 /* Is it one of the listed fields, under whichever name, or the schema's version? */
 bool fields_has(const struct fields_policy *p, const struct field *f);
+/* ... or does it stand under a prefix? */
+bool fields_governs(const struct fields_policy *p, const struct field *f);
+/* Is this name, which the policy does not govern, alike (str_is_alike) one of these, or one under a prefix? */
+bool fields_has_alike(const struct fields_policy *p, struct str name);
 /* Is what `from` says true of this listener? */
 bool fields_believes(const struct conf_refs *from, struct str listener);
 const char *field_type_name(enum field_type t);

@@ -105,15 +105,13 @@ static void settle(struct head *up, enum token name, struct str value, bool trus
     }
 }
 
-/* Also those that we do not write (X-Forwarded-Port, -Prefix, -Server): an upstream may read them. So may it X_Forwarded_For, which is the same to all
- * that make HTTP_X_FORWARDED_FOR of either (CGI, WSGI, Rack, PHP). */
+/* Also those that we do not write (X-Forwarded-Port, -Prefix, -Server): an upstream may read them. */
+static const struct str prefix = STR_INIT("x-forwarded-");
 static bool is_claim(const struct field *f) {
-    static const char prefix[] = "x-forwarded-";
-    if (f->token == TOKEN_FORWARDED) return true;
-    if (f->name.n < sizeof prefix || f->name.p[0] != 'x') return false;
-    for (size_t i = 1; i < sizeof prefix - 1; i++)
-        if (f->name.p[i] != prefix[i] && !(f->name.p[i] == '_' && prefix[i] == '-')) return false;
-    return true;
+    return f->token == TOKEN_FORWARDED || (f->name.n > prefix.n && f->name.p[0] == 'x' && str_starts(f->name, prefix));
+}
+bool forward_removes_alike(const struct forward_policy *p, bool trusted, struct str name) {
+    return p->headers != FORWARDED_NONE && !trusted && name.n > prefix.n && str_is_alike(prefix, str_first(name, prefix.n));
 }
 static void remove_claims(struct head *up) {
     for (size_t i = 0; i < up->nfields; i++)

@@ -43,6 +43,8 @@ const struct policy *policies_find(const struct policies *all, struct str name);
 extern const struct conf_table forward_table;
 struct forward_facts { struct str peer, local; bool trusted, secure; uint8_t version; };
 void forward_apply(const struct forward_policy *p, const struct forward_facts *f, const struct head *request, struct head *up);
+/* Is a field that this name is alike (str_is_alike) a claim that forward_apply removes? */
+bool forward_removes_alike(const struct forward_policy *p, bool trusted, struct str name);
 /* Removes an untrusted peer's claims from the trailers of its request, too. */
 void forward_in_trailers(const struct forward_policy *p, bool trusted, struct head *trailers);
 void forward_answer(const struct forward_policy *p, uint8_t version, struct head *down);

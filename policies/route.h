@@ -62,6 +62,8 @@ bool route_normalise(struct arena *a, struct str path, struct str *out);
 /* Sets up->target from the match and the route's rewrite; query kept. */
 void route_rewrite(const struct route_match *m, struct arena *a, struct head *up);
 void route_edit_headers(const struct header_edits *e, struct head *h);
+/* Is this name alike (str_is_alike) one that is set or removed, and not the very same? */
+bool route_edits_alike(const struct header_edits *e, struct str name);
 /* Location of a redirect. */
 struct str route_location(const struct route_match *m, const struct head *h, bool secure, struct arena *a);
 #endif

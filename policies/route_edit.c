@@ -41,6 +41,15 @@ void route_edit_headers(const struct header_edits *e, struct head *h) {
     for (size_t i = 0; i < e->nadd; i++) head_add(h, e->add[i].name, e->add[i].value);
 }
 
+static bool is_only_alike(struct str a, struct str b) { return str_is_alike(a, b) && !str_eq(a, b); }
+bool route_edits_alike(const struct header_edits *e, struct str name) {
+    for (size_t i = 0; i < e->nremove; i++)
+        if (is_only_alike(e->remove[i], name)) return true;
+    for (size_t i = 0; i < e->nset; i++)
+        if (is_only_alike(e->set[i].name, name)) return true;
+    return false;
+}
+
 /* An authority that a Location may repeat. What the client sent is checked for what would turn it into another one. */
 static bool is_plain_authority(struct str s) {
     for (size_t i = 0; i < s.n; i++)

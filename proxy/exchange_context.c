@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The context of an exchange's request at the door and on its way up: what the policy `context` decides once, and does to the head of each attempt.
+#include "policies/lookalike.h"
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 
@@ -29,7 +30,13 @@ static void count_applied(struct worker_metrics *m, const struct fields_tally *t
     if (t->trace.members) metric_add(m, METRIC_TRACESTATE_REMOVED, t->trace.members);
     if (t->baggage) metric_add(m, METRIC_BAGGAGE_REMOVED, t->baggage);
 }
+static void remove_lookalikes(struct exchange *x, const struct header_edits *edits, struct head *up) {
+    struct lookalike_facts f = { .policy = x->policy, .dialects = &x->snapshot->config->dialects, .edits = edits, .trusted = x->trusted };
+    unsigned n = lookalikes_remove(&f, up);
+    if (n) metrics_field(&x->w->metrics, FIELD_LOOKALIKE, n);
+}
 void exchange_context_apply(struct exchange *x, struct head *up) {
+    remove_lookalikes(x, &x->match.route->headers.request, up);
     struct fields_hop hop = { .listener = x->listener->name, .down = x->rpc, .up = x->rpc_up, .load = load_drops(x->w), .verdict = &x->fields,
                               .dialects = &x->snapshot->config->dialects,
                               .random = &x->w->chance };
@@ -43,6 +50,7 @@ const struct head *exchange_context_trailers(struct exchange *x, const struct he
     const struct dialect_set *dialects = &x->snapshot->config->dialects;
     struct head *copy = head_clone(trailers, &x->arena);
     struct fields_tally tally;
+    remove_lookalikes(x, NULL, copy);
     bool governs = p->nslots || p->prefixes.n || p->schema_version;
     if (governs && fields_in_trailers(p, dialects, copy, &tally)) count_applied(&x->w->metrics, &tally);
     if (x->verdict.tell) deadline_in_trailers(&x->policy->deadline, dialects, copy);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `curfew explain REQUEST`: what one request would meet, by the very calls that an exchange makes, in their order; only the wire is missing.
+#include "policies/lookalike.h"
 #include "proxy/explain_inside.h"
 #include <time.h>
 
@@ -125,6 +126,9 @@ static void apply_context(struct play *p, const struct rpc *rpc_up, struct head 
     struct fields_tally tally;
     struct fields_hop hop = { .listener = p->listener, .down = p->rpc, .up = rpc_up, .verdict = &p->fields, .dialects = &p->c->dialects,
                               .random = &p->random, .on_field = note_field, .arg = &p->sheets[SHEET_CONTEXT] };
+    struct lookalike_facts f = { .policy = p->m.route->use, .dialects = &p->c->dialects, .edits = &p->m.route->headers.request, .trusted = p->trusted,
+                                 .on_field = note_field, .arg = &p->sheets[SHEET_CONTEXT] };
+    lookalikes_remove(&f, up);
     fields_apply(&p->m.route->use->context, &hop, up, &tally);
     if (tally.trace.restarted) say(s, "trace", sheet_say("removed: invalid, or not believed on this listener"));
     if (tally.trace.members) say(s, "tracestate", sheet_say("loses %u members", tally.trace.members));

@@ -7,7 +7,7 @@ import re
 import tempfile
 
 import h2
-from harness import ROOT, Gateway, Upstream, curfew, echo, expect, expect_in, get, request, serve, yaml
+from harness import ROOT, Gateway, Upstream, answering, curfew, echo, expect, expect_in, get, request, serve, yaml
 from rpc import PATH, Translating, echoes
 
 ID, PARENT = "12345678901234567890123456789012", "1234567890123456"
@@ -61,6 +61,28 @@ def test_values_are_of_their_type_over_http1_and_http2():
         expect(g.metric('curfew_context_fields_removed_total{why="malformed"}'), 4)
         expect(g.metric('curfew_context_fields_removed_total{why="unlisted"}'), 2)
         expect(len(up.requests), 4)
+
+
+FORGED = ("x_request_timeout: 99h", "x-request_timeout: 98h", "transfer_encoding: chunked", "content_length: 0", "x_forwarded_for: 10.0.0.1", "x_ctx_user: 1",
+          "x_role: root")
+
+
+def test_a_backend_that_reads_underscores_as_dashes_is_told_nothing_by_them():
+    """A stranger's x_request_timeout, transfer_encoding, x_forwarded_for, or a name that the policy or the route decides about, is removed over HTTP/1 and
+    HTTP/2 to either; other names with underscores pass."""
+    policy = {"context": {"prefixes": ["x-ctx-"], "fields": ROWS}}
+    routes = [{"match": {}, "upstream": "be", "headers": {"request": {"set": {"x-role": "guest"}}}}]
+    sent = (*FORGED, "order_id: 7", "x_tenant: a")
+    for upstream, serving in (({}, answering()), (GRPC, h2.answering())):
+        with Upstream(serving) as up, Gateway(up, policy=policy, routes=routes, upstream=upstream, listener={"trust": "none"}) as g:
+            expect(g.ask(get("/", *sent)).status, 200)
+            expect(h2.Client(g).get("/", *sent).whole().status, 200)
+            expect(len(up.requests), 2)
+            for message in up.requests:
+                fields = dict(message.fields)
+                expect({n: v for n, v in fields.items() if "_" in n}, {"order_id": "7", "x_tenant": "a"})
+                expect((fields["x-role"], fields["x-forwarded-for"] == "10.0.0.1"), ("guest", False))
+            expect(g.metric('curfew_context_fields_removed_total{why="lookalike"}'), 2 * len(FORGED))
 
 
 def test_over_grpc_fields_are_metadata_under_their_own_names():

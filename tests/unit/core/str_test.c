@@ -50,6 +50,16 @@ static void split_does_not_read_past_the_slice(void **state) {
     free(p);
 }
 
+static void names_are_alike_that_differ_in_dashes_and_underscores_alone(void **state) {
+    (void)state;
+    assert_true(str_is_alike(STR("x-a_b-c"), STR("x_a-b-c")));
+    assert_true(str_is_alike(STR("x-a"), STR("x-a")));
+    assert_true(str_is_alike(STR(""), (struct str){ 0 }));
+    assert_false(str_is_alike(STR("x_a"), STR("x-a_")));
+    assert_false(str_is_alike(STR("x_a"), STR("x-b")));
+    assert_false(str_is_alike(STR("x.a"), STR("x-a")));
+}
+
 static void a_list_has_a_token_whole_and_in_any_case(void **state) {
     (void)state;
     assert_true(str_list_has(STR("keep-alive, Upgrade"), STR("upgrade")));
@@ -132,6 +142,7 @@ int main(void) {
         cmocka_unit_test(split_gives_each_element_once_empty_ones_too),
         cmocka_unit_test(split_of_nothing_is_nothing_and_of_an_empty_text_one_empty_element),
         cmocka_unit_test(split_does_not_read_past_the_slice),
+        cmocka_unit_test(names_are_alike_that_differ_in_dashes_and_underscores_alone),
         cmocka_unit_test(a_list_has_a_token_whole_and_in_any_case),
         cmocka_unit_test(a_number_is_digits_only_and_saturates),
         cmocka_unit_test(the_name_hash_tells_lengths_and_ends_apart_and_not_case),

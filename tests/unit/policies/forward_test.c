@@ -30,7 +30,7 @@ static void what_an_untrusted_peer_claims_is_thrown_away(void **state) {
     given("via: false\n", "192.0.2.1:4711", false);
     facts.secure = true;
     apply(FIELDS("x-forwarded-for", "10.0.0.1", "x-forwarded-proto", "http", "x-forwarded-host", "evil", "x-forwarded-port", "1", "forwarded",
-                 "for=10.0.0.1", "x-forwarded-for", "10.0.0.2", "x_forwarded_for", "10.0.0.3", "x-forwarded_for", "10.0.0.4"),
+                 "for=10.0.0.1", "x-forwarded-for", "10.0.0.2"),
           "x-forwarded-for: 192.0.2.1\nx-forwarded-proto: https\nx-forwarded-host: h.example:81\n");
 }
 
