@@ -158,7 +158,7 @@ static const struct conf_word mode_words[] = {
 static const struct conf_word gone_words[] = {
     { "cancel", GONE_CANCEL, "the work is cancelled upstream, by the ladder" },
     { "drain", GONE_DRAIN, "the answer is read and thrown away, within drain_limit" },
-    { "ignore", GONE_IGNORE, "the work goes on until it is done or its deadline passes" },
+    { "ignore", GONE_IGNORE, "the work goes on until it is done or its deadline passes; without one, no longer than deadline.max" },
     { 0 }
 };
 static const struct conf_word half_words[] = {

@@ -110,12 +110,14 @@ static bool goes_on(const struct exchange *x) {
     if (!x->attempt || !x->up.complete) return false;
     return p->mode != MODE_ENFORCE || (p->client_gone == GONE_IGNORE && x->attempt->conn);
 }
-/* Where neither a deadline nor `idle` is enforced nobody else would end it: an upstream that never answers would hold it for ever. */
+/* Semantics 5: until the deadline. Where it has none nobody else would end it: an upstream that never answers would hold it for ever, and so would a
+ * stream that never falls silent. What `default` leaves it until the head is not taken away. */
 static void bound_unheard(struct exchange *x) {
-    span life = exchange_unheard_life(x);
-    if (!instant_is_never(x->context.deadline) || (x->verdict.enforce && !span_is_forever(x->verdict.idle))) return;
-    if (span_is_forever(life)) exchange_run_idle(x);
-    else context_limit(&x->context, instant_add(x->w->now, life), 0);
+    span life = exchange_unheard_life(x), to_head = exchange_to_head(x);
+    if (!instant_is_never(x->context.deadline)) return;
+    if (x->verdict.enforce && !span_is_forever(to_head)) life = span_max(life, to_head);
+    if (!span_is_forever(life)) context_limit(&x->context, instant_add(x->w->now, life), 0);
+    else if (!x->verdict.enforce || span_is_forever(x->verdict.idle)) exchange_run_idle(x);
 }
 static void go_on(struct exchange *x, enum ending why) {
     exchange_observe_leaving(x, why);

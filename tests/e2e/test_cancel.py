@@ -404,3 +404,29 @@ def test_ignored_leaving_ends_with_idle():
         c.close()
         up.wait_end(seconds=3)
         expect(g.logged()["ending"], "upstream_idle")
+
+
+def test_ignored_leaving_from_a_stream_ends_with_max():
+    """client_gone: ignore, and the upstream streams on for ever: `max` ends the work that nobody hears, and no sooner that of who still listens."""
+    def stream(wire, message):
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                wire.send(b"data: %s\n\n" % message.target.encode())
+                time.sleep(0.02)
+
+    policy = {"deadline": {"max": "600ms"}, "cancel": {"client_gone": "ignore"}}
+    with Upstream(serve(stream)) as up, Gateway(up, policy=policy) as g:
+        listens, leaves = g.connect(), g.connect()
+        for c, path in ((listens, "/listens"), (leaves, "/leaves")):
+            c.send(get(path, "Accept: text/event-stream"))
+            c.until(b"data: ")
+        begun = time.monotonic()
+        leaves.reset()
+        line = g.logged()
+        expect((line["path"], line["ending"], line["cancel_level"]), ("/leaves", "deadline", "close"))
+        expect_between(time.monotonic() - begun, 0.55, 20, "seconds after the leaving")
+        listens.unread = b""
+        listens.until(b"data: ")
+        listens.reset()
+        expect({l["path"]: l["ending"] for l in g.log(2)}["/listens"], "deadline")  # it left, too

@@ -267,6 +267,48 @@ static void ignoring_a_client_the_deadline_still_ends_the_work(void **state) {
     assert_reset(u);
     assert_ended_at("deadline", "close");
 }
+/* A byte a second for a stream that nobody hears. */
+static void says_on(struct sock *u, int64_t until) {
+    while (world.now < until) {
+        assert_open(u);
+        sends_n(u, 'x', 1);
+        step(1 * SECONDS);
+    }
+}
+static void ignoring_a_client_a_stream_that_never_falls_silent_lasts_no_longer_than_max(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { client_gone: ignore }" });
+    for (int before = 0; before < 2; before++) {
+        struct sock *c, *u = asked(&c, GET("accept: text/event-stream\r\n"));
+        int64_t begun = world.now;
+        if (!before) client_resets(c);
+        upstream_sends(u, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 1000000\r\n\r\n");
+        if (before) client_resets(c);
+        says_on(u, begun + 60 * SECONDS);
+        assert_reset(u);
+        assert_ended_at("deadline", "close");
+    }
+}
+static void ignoring_a_client_a_stream_that_max_does_not_end_is_ended_by_silence_alone(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { client_gone: ignore }, deadline: { max: none, streaming: { idle: 20s } }" });
+    struct sock *c, *u = asked(&c, GET("accept: text/event-stream\r\n"));
+    client_resets(c);
+    assert_ended_by_a_silence_of_20s(u);
+    assert_ended("upstream_idle");
+}
+static void ignoring_a_client_a_default_above_max_is_waited_for(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "cancel: { client_gone: ignore }, deadline: { default: 5m, max: 60s, idle: none }" });
+    struct sock *c, *u = asked(&c, GET());
+    step(10 * SECONDS);
+    client_resets(c);
+    at(299999 * MS);
+    assert_open(u);
+    at(300 * SECONDS);
+    assert_reset(u);
+    assert_ended_at("deadline", "close");
+}
 static void ignoring_a_client_an_upstream_that_falls_silent_is_not_waited_for(void **state) {
     (void)state;
     stage((struct given){ .policy = "cancel: { client_gone: ignore }, deadline: { idle: 30s }" });
@@ -487,6 +529,8 @@ int main(void) {
         SCENE(told_nothing_at_all_is_none),
         SCENE(ignoring_a_client_that_left_the_work_is_finished),
         SCENE(ignoring_a_client_the_deadline_still_ends_the_work),
+        SCENE(ignoring_a_client_a_stream_that_never_falls_silent_lasts_no_longer_than_max),
+        SCENE(ignoring_a_client_a_stream_that_max_does_not_end_is_ended_by_silence_alone), SCENE(ignoring_a_client_a_default_above_max_is_waited_for),
         SCENE(ignoring_a_client_an_upstream_that_falls_silent_is_not_waited_for),
         SCENE(draining_for_a_client_that_left_closes_for_all_other_endings),
         SCENE(a_reused_connection_that_closed_before_any_byte_left_is_replaced_whatever_the_method),
