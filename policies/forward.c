@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a message tells of the way it came: Via, X-Forwarded-* and Forwarded. An untrusted peer's own word is thrown away: an upstream that reads
+// What a message tells of the way it came: Via, X-Forwarded-*, X-Real-IP and Forwarded. An untrusted peer's own word is thrown away: an upstream that reads
 // X-Forwarded-For to know its client must not read what the client made up.
 #include "policies/check.h"
 #include "policies/policy.h"
@@ -19,7 +19,9 @@ static const struct conf_word mode_words[] = {
 };
 static const struct conf_field forward_fields[] = {
     { .name = "headers", .type = CONF_ENUM, .offset = offsetof(struct forward_policy, headers), .words = mode_words, .def = "x-forwarded",
-      .help = "which headers tell the upstream who asked; where the peer is trusted its own are added to, else they are removed first" },
+      .help = "which headers tell the upstream who asked; to a trusted peer's own ours are added, others' are removed first, X-Real-IP with them" },
+    { .name = "real_ip", .type = CONF_BOOL, .offset = offsetof(struct forward_policy, real_ip), .def = "false",
+      .help = "whether X-Real-IP names the peer, too; a trusted peer's own stands" },
     { .name = "via", .type = CONF_BOOL, .offset = offsetof(struct forward_policy, via), .def = "true",
       .help = "whether requests and answers say in Via that they came through here (RFC 9110 7.6.3)" },
     { .name = "via_name", .type = CONF_STRING, .offset = offsetof(struct forward_policy, via_name), .def = "curfew",
@@ -108,10 +110,12 @@ static void settle(struct head *up, enum token name, struct str value, bool trus
 /* Also those that we do not write (X-Forwarded-Port, -Prefix, -Server): an upstream may read them. */
 static const struct str prefix = STR_INIT("x-forwarded-");
 static bool is_claim(const struct field *f) {
-    return f->token == TOKEN_FORWARDED || (f->name.n > prefix.n && f->name.p[0] == 'x' && str_starts(f->name, prefix));
+    return f->token == TOKEN_FORWARDED || f->token == TOKEN_X_REAL_IP || (f->name.n > prefix.n && f->name.p[0] == 'x' && str_starts(f->name, prefix));
 }
 bool forward_removes_alike(const struct forward_policy *p, bool trusted, struct str name) {
-    return p->headers != FORWARDED_NONE && !trusted && name.n > prefix.n && str_is_alike(prefix, str_first(name, prefix.n));
+    if (trusted) return false;
+    if (str_is_alike(token_name(TOKEN_X_REAL_IP), name)) return p->headers != FORWARDED_NONE || p->real_ip;
+    return p->headers != FORWARDED_NONE && name.n > prefix.n && str_is_alike(prefix, str_first(name, prefix.n));
 }
 static void remove_claims(struct head *up) {
     for (size_t i = 0; i < up->nfields; i++)
@@ -129,9 +133,10 @@ static void add_via(const struct forward_policy *p, uint8_t version, struct head
 
 void forward_apply(const struct forward_policy *p, const struct forward_facts *f, const struct head *request, struct head *up) {
     if (p->via) add_via(p, f->version, up);
-    if (p->headers == FORWARDED_NONE) return;
+    if (p->headers == FORWARDED_NONE && !p->real_ip) return;
     struct str peer = bare_address(f->peer);
-    if (!f->trusted) remove_claims(up);
+    if (!f->trusted && p->headers != FORWARDED_NONE) remove_claims(up);
+    if (p->real_ip) settle(up, TOKEN_X_REAL_IP, peer, f->trusted);
     if (p->headers == FORWARDED_X || p->headers == FORWARDED_BOTH) {
         if (peer.n) append(up, TOKEN_X_FORWARDED_FOR, peer, f->trusted);
         settle(up, TOKEN_X_FORWARDED_PROTO, f->secure ? STR("https") : STR("http"), f->trusted);
@@ -142,7 +147,9 @@ void forward_apply(const struct forward_policy *p, const struct forward_facts *f
 }
 
 void forward_in_trailers(const struct forward_policy *p, bool trusted, struct head *trailers) {
-    if (p->headers != FORWARDED_NONE && !trusted) remove_claims(trailers);
+    if (trusted) return;
+    if (p->headers != FORWARDED_NONE) remove_claims(trailers);
+    else if (p->real_ip) head_remove(trailers, name_of(TOKEN_X_REAL_IP));
 }
 
 void forward_answer(const struct forward_policy *p, uint8_t version, struct head *down) {

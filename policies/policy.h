@@ -9,8 +9,9 @@
 #include "policies/retry.h"
 
 enum forwarded_mode { FORWARDED_NONE, FORWARDED_X, FORWARDED_RFC, FORWARDED_BOTH };
-struct forward_policy { /* Via, X-Forwarded-*, Forwarded */
+struct forward_policy { /* Via, X-Forwarded-*, X-Real-IP, Forwarded */
     uint8_t headers;     /* enum forwarded_mode */
+    bool real_ip;        /* X-Real-IP is written */
     bool via;            /* RFC 9110 7.6.3 */
     struct str via_name;
 };
@@ -37,8 +38,8 @@ struct policies { /* by name; [0] is what routes get that name none: "default", 
 bool policies_load(struct conf *c, const struct conf_node *n, const struct dialect_set *dialects, const struct conf_map *listeners,
                    struct policies *out);
 const struct policy *policies_find(const struct policies *all, struct str name); /* NULL: none */
-/* Adds Via, X-Forwarded-For / -Proto / -Host and Forwarded to the head that goes upstream (or Via alone to an answer). Untrusted peers' own
- * X-Forwarded-* and Forwarded are replaced, trusted ones' appended to. RFC 9110 7.6.3, RFC 7239. Call it before the route's own edits, so
+/* Adds Via, X-Forwarded-For / -Proto / -Host, X-Real-IP and Forwarded to the head that goes upstream (or Via alone to an answer). Untrusted peers' own
+ * X-Forwarded-*, X-Real-IP and Forwarded are removed or replaced, trusted ones' appended to, or left. RFC 9110 7.6.3, RFC 7239. Call it before the route's own edits, so
  * that these have the last word. peer, local: an address without its port, IPv6 without brackets; or with both. */
 extern const struct conf_table forward_table;
 struct forward_facts { struct str peer, local; bool trusted, secure; uint8_t version; };

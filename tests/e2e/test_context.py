@@ -63,7 +63,8 @@ def test_values_are_of_their_type_over_http1_and_http2():
         expect(len(up.requests), 4)
 
 
-FORGED = ("x_request_timeout: 99h", "x-request_timeout: 98h", "transfer_encoding: chunked", "content_length: 0", "x_forwarded_for: 10.0.0.1", "x_ctx_user: 1",
+FORGED = ("x_request_timeout: 99h", "x-request_timeout: 98h", "transfer_encoding: chunked", "content_length: 0", "x_forwarded_for: 10.0.0.1", "x_real_ip: 10.0.0.1",
+          "x_ctx_user: 1",
           "x_role: root")
 
 

@@ -124,7 +124,7 @@ def test_trailers_pass_both_ways():
 def test_trailers_of_a_stranger_claim_nothing():
     """Neither a deadline nor the way a request came is taken from a stranger's trailers, for upstreams that add them to the headers; the rest passes."""
     claims = ("x-request-timeout: 99h", "grpc-timeout: 1S", "x-forwarded-for: 10.0.0.1", "x_forwarded_for: 10.0.0.2", "forwarded: for=10.0.0.3",
-              "x_request_timeout: 99h", "transfer_encoding: chunked")
+              "x_request_timeout: 99h", "transfer_encoding: chunked", "x-real-ip: 10.0.0.1")
     with Upstream(serve(echo)) as up, Gateway(up, listener={"trust": "none"}) as g:
         c = g.connect()
         c.send(request("POST", "/", "Transfer-Encoding: chunked", body=chunked(b"asked", trailers=(*claims, "x-checked: 7"))))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which route a request takes, what it makes of the request, and which of its fields go on."""
-from harness import Gateway, Upstream, echo, expect, expect_in, get, request, serve
+import h2
+from harness import Gateway, Upstream, answering, echo, expect, expect_in, get, request, serve
 
 
 def test_no_route():
@@ -146,3 +147,16 @@ def test_forwarded_of_a_stranger():
             fields = dict(map(tuple, g.ask(get("/", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https")).json()["fields"]))
             expect(len(fields["x-forwarded-for"].split(",")), wanted, f"addresses, trust: {trust}")
             expect("192.0.2.1" in fields["x-forwarded-for"], trust == "all")
+
+
+def test_where_a_stranger_is_nobody_else_says():
+    """A stranger's X-Real-IP is removed, or replaced by its address where real_ip says so, over HTTP/1 and HTTP/2; a trusted peer's stands."""
+    for trust, real_ip, wanted in (("none", False, None), ("none", True, "peer"), ("all", False, "theirs"), ("all", True, "theirs")):
+        with Upstream(answering()) as up, Gateway(up, listener={"trust": trust}, policy={"forward": {"real_ip": real_ip}}) as g:
+            g.ask(get("/", "X-Real-IP: 192.0.2.1"))
+            h2.Client(g).get("/", "x-real-ip: 192.0.2.1").whole()
+            for message in up.requests:
+                fields = dict(message.fields)
+                peer = fields["x-forwarded-for"].split(", ")[-1]
+                expect(fields.get("x-real-ip"), {None: None, "peer": peer, "theirs": "192.0.2.1"}[wanted], f"trust: {trust}, real_ip: {real_ip}")
+            expect(len(up.requests), 2)

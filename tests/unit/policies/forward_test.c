@@ -42,6 +42,38 @@ static void to_what_a_trusted_peer_says_our_own_is_added(void **state) {
           "x-forwarded-for: 192.0.2.1, 10.0.0.1, 10.0.0.9\nx-forwarded-proto: https\nx-forwarded-host: a.example\nx-forwarded-port: 443\n");
 }
 
+static void x_real_ip_is_nobodys_own_word(void **state) {
+    (void)state;
+    given("via: false\nheaders: forwarded\n", "192.0.2.1", false);
+    apply(FIELDS("x-real-ip", "10.0.0.1", "x-real-ipv6", "::1"), "x-real-ipv6: ::1\nforwarded: for=192.0.2.1;host=\"h.example:81\";proto=http\n");
+    given("via: false\nreal_ip: true\nheaders: none\n", "[2001:db8::1]:4711", false);
+    apply(FIELDS("x-real-ip", "10.0.0.1", "x-real-ip", "10.0.0.2", "x-forwarded-for", "10.0.0.3"), "x-forwarded-for: 10.0.0.3\nx-real-ip: 2001:db8::1\n");
+    given("via: false\nreal_ip: true\nheaders: none\n", "10.0.0.9", true);
+    apply(FIELDS("x-real-ip", "192.0.2.1"), "x-real-ip: 192.0.2.1\n");
+    given("via: false\nreal_ip: true\nheaders: none\n", "10.0.0.9", true);
+    apply(NULL, "x-real-ip: 10.0.0.9\n");
+    given("headers: none\nvia: false\n", "192.0.2.1", false);
+    apply(FIELDS("x-real-ip", "10.0.0.1"), "x-real-ip: 10.0.0.1\n");
+}
+
+/* A trusted peer's trailers are its own; a stranger's say no more of its way than its head. */
+static void no_trailer_says_where_a_stranger_is(void **state) {
+    (void)state;
+    static const struct { const char *yaml; bool trusted; const char *left; } cases[] = {
+        { "{}", false, "x-sum: 1\n" }, { "{}", true, "x-real-ip: 10.0.0.1\nx-forwarded-for: 10.0.0.2\nx-sum: 1\n" },
+        { "headers: none\n", false, "x-real-ip: 10.0.0.1\nx-forwarded-for: 10.0.0.2\nx-sum: 1\n" },
+        { "headers: none\nreal_ip: true\n", false, "x-forwarded-for: 10.0.0.2\nx-sum: 1\n" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        given(cases[i].yaml, "192.0.2.1", cases[i].trusted);
+        given_head(&up, "POST", "h", "/", FIELDS("x-real-ip", "10.0.0.1", "x-forwarded-for", "10.0.0.2", "x-sum", "1"));
+        forward_in_trailers(&policy, cases[i].trusted, &up.head);
+        assert_fields(&up.head, cases[i].left);
+        drop_head(&up);
+        done();
+    }
+}
+
 static void forwarded_is_written_as_rfc_7239_has_it(void **state) {
     (void)state;
     given("headers: forwarded\nvia: false\n", "[2001:db8::1]:4711", false);
@@ -95,6 +127,8 @@ int main(void) {
         cmocka_unit_test(by_default_the_upstream_hears_of_client_scheme_and_host),
         cmocka_unit_test(what_an_untrusted_peer_claims_is_thrown_away),
         cmocka_unit_test(to_what_a_trusted_peer_says_our_own_is_added),
+        cmocka_unit_test(x_real_ip_is_nobodys_own_word),
+        cmocka_unit_test(no_trailer_says_where_a_stranger_is),
         cmocka_unit_test(forwarded_is_written_as_rfc_7239_has_it),
         cmocka_unit_test(both_are_written_where_both_are_asked_for),
         cmocka_unit_test(none_leaves_all_as_it_came),

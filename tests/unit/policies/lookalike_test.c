@@ -41,7 +41,7 @@ static void framing_deadlines_and_claims_have_no_lookalikes(void **state) {
     given("", false);
     left(FIELDS("transfer_encoding", "chunked", "content_length", "7", "keep_alive", "timeout=9", "proxy_connection", "close", "x_request_timeout", "99h",
                 "x-request_timeout", "98h", "grpc_timeout", "1S", "x_envoy_upstream_rq_timeout_ms", "9", "x_context_sent", "1", "x_forwarded_for", "10.0.0.1",
-                "x-forwarded_port", "1", "accept", "*/*"),
+                "x-forwarded_port", "1", "x-real_ip", "10.0.0.1", "accept", "*/*"),
          "accept: */*\n");
     assert_non_null(strstr(told, "x-request_timeout "));
     done();
@@ -71,6 +71,12 @@ static void where_the_real_one_passes_its_lookalike_does(void **state) {
         left(FIELDS("x_request_timeout", "9", "transfer_encoding", "chunked"), "x_request_timeout: 9\n");
         done();
     }
+    given("forward: { headers: none }", false);
+    left(FIELDS("x_real_ip", "10.0.0.1"), "x_real_ip: 10.0.0.1\n");
+    done();
+    given("forward: { headers: none, real_ip: true }", false);
+    left(FIELDS("x_real_ip", "10.0.0.1", "x_forwarded_for", "10.0.0.1"), "x_forwarded_for: 10.0.0.1\n");
+    done();
     given("deadline: { mode: forward }", false);
     left(FIELDS("x_request_timeout", "9"), "");
     done();
