@@ -154,6 +154,11 @@ test-polyglot: need-build
 	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all
 	@tests/polyglot/run
 
+# What TLS is when the kernel encrypts; boots a kernel that has TLS where this one has not.
+test-ktls: need-ktls
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all build/release/tests/unit/proxy/tls_test
+	@tests/ktls/run
+
 need-%:
 	@deploy/need.sh $*
 
@@ -173,5 +178,5 @@ clean:
 
 .PRECIOUS: $(B)/%.o
 FORCE:
-.PHONY: all program tests test fuzz fuzzers demo lint coverage bench bench-beside benches test-polyglot install clean FORCE $(foreach f,$(FLOORS),unit-$(f))
+.PHONY: all program tests test fuzz fuzzers demo lint coverage bench bench-beside benches test-polyglot test-ktls install clean FORCE $(foreach f,$(FLOORS),unit-$(f))
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing to build, test or show curfew on Debian or a relative of it, and says what. Silent where nothing is missing.
 #   deploy/need.sh [-n] GROUP...     -n: say only, and exit 1 where something is missing
-# Groups: build run test demo lint bench polyglot node. Works as root, or through sudo.
+# Groups: build run test demo lint bench ktls polyglot node. Works as root, or through sudo.
 set -eu
 
 packages() {
@@ -15,13 +15,15 @@ packages() {
         demo) packages build && echo python3 python3-hpack python3-flask gunicorn openssl ;;
         lint) packages test && echo clang-tidy shellcheck ;;
         bench) packages build && echo python3 python3-hpack openssl wrk nghttp2-client nginx-light haproxy ;;
+        # a kernel that has TLS, for those whose own has not
+        ktls) packages test && echo user-mode-linux kmod iproute2 ;;
         # a runtime and a gRPC library for each language of tests/polyglot
         polyglot) packages demo && echo curl nghttp2-client pkgconf protobuf-compiler protobuf-compiler-grpc golang-go \
             golang-google-grpc-dev golang-goprotobuf-dev golang-golang-x-sys-dev python3-grpcio python3-protobuf g++ libgrpc++-dev default-jdk-headless libgrpc-java \
             protobuf-compiler-grpc-java-plugin libprotobuf-java libnetty-java libnetty-tcnative-java libnetty-tcnative-jni \
             libgoogle-gson-java libguava-java libperfmark-java libgeronimo-annotation-1.3-spec-java ;;
         node) echo nodejs npm ;;
-        *) echo "need.sh: no group '$1' (build run test demo lint bench polyglot node)" >&2 && return 2 ;;
+        *) echo "need.sh: no group '$1' (build run test demo lint bench ktls polyglot node)" >&2 && return 2 ;;
     esac
 }
 

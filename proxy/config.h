@@ -51,6 +51,8 @@ struct tls_server_conf {
     uint8_t client_auth;
     struct str ciphers;             /* TLS 1.2's; empty: today's default */
     bool session_tickets;
+    bool ktls;
+    struct conf_pos ktls_at;        /* where it was asked for */
     struct tls_server *built;       /* by proxy/tls */
 };
 struct tls_client_conf {
@@ -59,6 +61,8 @@ struct tls_client_conf {
     bool verify;                    /* default true */
     uint8_t min_version;
     struct conf_ref certificate, key;
+    bool ktls;
+    struct conf_pos ktls_at;
     struct tls_client *built;
 };
 

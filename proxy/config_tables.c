@@ -25,6 +25,7 @@ static const struct conf_table certificate_table = { .name = "certificate", .siz
     .fields = certificate_rows,
     .help = "A certificate and its key. Relative names are taken from the configuration's folder." };
 
+#define KTLS_HELP "the kernel encrypts what is sent, where it has TLS (modprobe tls) and the cipher; else OpenSSL does, as without it"
 static const struct conf_word tls_versions[] = { { "1.2", TLS_1_2, NULL }, { "1.3", TLS_1_3, NULL }, { 0 } };
 static const struct conf_word client_auths[] = {
     { "none", CLIENT_CERT_NONE, "clients are not asked for one" },
@@ -34,7 +35,8 @@ static const struct conf_word client_auths[] = {
 };
 
 static void check_tls_server(struct conf *c, const struct conf_node *n, void *at) {
-    const struct tls_server_conf *t = at;
+    struct tls_server_conf *t = at;
+    t->ktls_at = conf_pos_of(n, "ktls");
     if (t->client_auth != CLIENT_CERT_NONE && !t->client_ca.at)
         conf_error(c, conf_pos_of(n, "client_auth"), NULL, "client_auth needs client_ca, which certificates are checked against");
     if (t->client_auth == CLIENT_CERT_NONE && t->client_ca.at)
@@ -53,6 +55,7 @@ static const struct conf_field tls_server_rows[] = {
     { .name = "ciphers", .type = CONF_STRING, .offset = AT(ciphers),
       .help = "of TLS 1.2, as OpenSSL lists them; left out: forward secrecy and AEAD only" },
     { .name = "session_tickets", .type = CONF_BOOL, .offset = AT(session_tickets), .def = "true", .help = "clients may resume sessions" },
+    { .name = "ktls", .type = CONF_BOOL, .offset = AT(ktls), .def = "false", .help = KTLS_HELP },
     END,
 };
 #undef AT
@@ -60,7 +63,8 @@ const struct conf_table tls_server_table = { .name = "tls", .size = sizeof(struc
     .check = check_tls_server, .help = "TLS towards clients. Their protocol is agreed by ALPN." };
 
 static void check_tls_client(struct conf *c, const struct conf_node *n, void *at) {
-    const struct tls_client_conf *t = at;
+    struct tls_client_conf *t = at;
+    t->ktls_at = conf_pos_of(n, "ktls");
     if (t->certificate.at && !t->key.at) conf_error(c, conf_pos_of(n, "certificate"), NULL, "a certificate needs its key");
     if (t->key.at && !t->certificate.at) conf_error(c, conf_pos_of(n, "key"), NULL, "a key needs its certificate");
     if (!t->verify)
@@ -80,6 +84,7 @@ static const struct conf_field tls_client_rows[] = {
     { .name = "certificate", .type = CONF_REF, .offset = AT(certificate),
       .help = "PEM file: our own certificate, where the upstream asks for one" },
     { .name = "key", .type = CONF_REF, .offset = AT(key), .help = "PEM file: its private key" },
+    { .name = "ktls", .type = CONF_BOOL, .offset = AT(ktls), .def = "false", .help = KTLS_HELP },
     END,
 };
 #undef AT

@@ -19,6 +19,7 @@ static instant conn_limit(const struct conn *c) {
         if (c->session.live > 0) return INSTANT_NEVER;
         return instant_add(c->since, c->session.begun ? c->times.header : c->times.idle);
     case CONN_FLUSHING: return instant_add(c->moved, c->times.write);
+    case CONN_SETTLING: return instant_add(c->since, CONN_SETTLE);
     case CONN_LINGERING: return instant_add(c->since, c->times.linger);
     case CONN_DEAD: break;
     }
@@ -40,6 +41,19 @@ void conn_set_state(struct conn *c, enum conn_state state) {
 void conn_retime(struct conn *c, const struct conn_times *times) {
     c->times = *times;
     conn_arm(c);
+}
+
+/* TCP has what the kernel held back within microseconds of having room for it; but no call says when. */
+static void conn_settle(struct conn *c) {
+    size_t unsent = c->w->os->unsent(c->fd);
+    if (unsent == 0 && c->unsent == 0) {
+        conn_finish(c);
+        return;
+    }
+    if (unsent != c->unsent) c->moved = c->w->now;
+    c->unsent = unsent;
+    c->since = c->w->now;
+    if (!instant_before(c->w->now, instant_add(c->moved, c->times.write))) conn_die(c, true);
 }
 
 /* What a limit that passed means. */
@@ -66,6 +80,7 @@ static void conn_expire(struct conn *c) {
             conn_shutdown(c, true);
         }
         return;
+    case CONN_SETTLING: conn_settle(c); return;
     case CONN_FLUSHING:
     case CONN_LINGERING: conn_die(c, c->state == CONN_FLUSHING); return;
     case CONN_DEAD: return;
@@ -224,7 +239,18 @@ static bool wants_linger(const struct conn *c) {
     return c->unread || c->paused || !buffer_is_empty(&c->in);
 }
 void conn_finish(struct conn *c) {
-    if (c->tls) tls_shutdown(c->tls);
+    if (c->tls && tls_shutdown(c->tls) == TLS_WANT_WRITE && c->session.role == CODEC_DOWN) { /* a cancel waits for nobody */
+        c->writable = false;
+        if (c->state != CONN_FLUSHING) conn_set_state(c, CONN_FLUSHING);
+        return;
+    }
+    if (c->settles) {
+        c->settles = false;
+        c->moved = c->w->now;
+        c->unsent = c->w->os->unsent(c->fd);
+        conn_set_state(c, CONN_SETTLING);
+        return;
+    }
     if (!wants_linger(c)) {
         conn_die(c, false);
         return;

@@ -5,8 +5,9 @@
 //   event ─→ conn_note ─→ worker's ready list ─→ conn_serve: recv to EAGAIN ─→ codec.feed ─→ events
 //   Q entries ─→ conn_touch ─→ worker's touched list ─→ conn_write: codec.output ─→ one send ─→ events.pulled
 //
-// States: OPENING (TCP or TLS under way, or its protocol not known yet) → OPEN → FLUSHING (says the rest, then FIN) → LINGERING (discards
-// input, so that what was said survives) → DEAD (unwatched; freed at the end of the turn). Nothing is freed earlier.
+// States: OPENING (TCP or TLS under way, or its protocol not known yet) → OPEN → FLUSHING (says the rest) → SETTLING (waits until nothing of it is in
+// a place from which FIN would drop it) → FIN → LINGERING (discards input, so that what was said survives) → DEAD (unwatched; freed at the end of
+// the turn). Nothing is freed earlier.
 #ifndef CURFEW_PROXY_CONN_H
 #define CURFEW_PROXY_CONN_H
 #include "codecs/codec.h"
@@ -26,8 +27,9 @@ struct lease;
 #define BEAT_BULK (16u << 10)       /* ... but not where its last reading brought so much: bulk is served at once */
 #define CONN_DOUBT span_ms(2)       /* within so long an RST behind a request's bytes is found, where there is a beat; else at once */
 #define LINGER_BYTES (1u << 20)     /* discarded after our FIN at most */
+#define CONN_SETTLE span_ms(20)     /* between two looks at what TCP holds; where both see nothing, nothing is elsewhere */
 
-enum conn_state { CONN_OPENING, CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_DEAD };
+enum conn_state { CONN_OPENING, CONN_OPEN, CONN_FLUSHING, CONN_SETTLING, CONN_LINGERING, CONN_DEAD };
 struct conn_owner { /* who made the connection; NULL entries are skipped */
     void (*on_open)(struct conn *c);                            /* up: connected (and handshaken); the session is open. */
     void (*on_gone)(struct conn *c, const struct fault *f);     /* it can serve nobody any more; legs closed before. Once. f NULL: in good order */
@@ -55,6 +57,8 @@ struct conn {
     bool leaving;                       /* down: told to go when what has come already was read */
     bool fault_told;                    /* down: the last leg heard of the peer's fault, and its exchange logs it */
     uint32_t fault_wire;                /* ... and its code: another one is another fault */
+    bool settles;                       /* down: the kernel encrypts, and may hold back what it took (tls_is_in_kernel) */
+    bool worn;                          /* told to go, since its keys cannot be changed */
     bool unread;                        /* closing with input that nobody will read: linger */
     struct tls *tls;                    /* owned; NULL: cleartext */
     const struct codec_events *ev;      /* for the session once it is known */
@@ -77,6 +81,7 @@ struct conn {
     instant moved;                      /* the last time the socket took bytes */
     uint64_t bytes_in, bytes_out;       /* taken by or given by the kernel */
     size_t lingered;
+    size_t unsent;                      /* settling: what TCP held when it was last looked at */
     uint64_t served;                    /* legs that were given it: for the owner */
     size_t last_read;                   /* bytes of the last turn's reading: bulk or not */
     struct sockaddr_storage peer;

@@ -16,7 +16,7 @@ void conn_set_state(struct conn *c, enum conn_state state);
 void conn_open_session(struct conn *c, const struct codec *codec);
 void conn_say_gone(struct conn *c, const struct fault *f);  /* to its owner, once; f NULL: in good order */
 void conn_die(struct conn *c, bool reset);                  /* its legs are closed. reset: by RST */
-void conn_finish(struct conn *c);                           /* all was said: FIN, and what comes still is thrown away */
+void conn_finish(struct conn *c);                           /* all was said: FIN, once it loses nothing; what comes still is thrown away */
 void conn_leave(struct conn *c);                            /* told to go: what had come was read */
 /* conn_open.c */
 bool conn_opening(struct conn *c);                          /* true: it carries bytes of its session now, or its first ones are to be looked at */

@@ -37,6 +37,10 @@ static ssize_t conn_recv(struct conn *c, void *p, size_t n) {
     if (!c->tls) return c->w->os->recv(c->fd, p, n);
     size_t got = 0;
     enum tls_io io = tls_read(c->tls, p, n, &got);
+    if (!c->worn && tls_is_worn(c->tls)) {
+        c->worn = true;
+        conn_shutdown(c, false);
+    }
     if (got > 0) return (ssize_t)got; /* why it stopped is said again by the next call */
     if (io == TLS_EOF) return 0;
     if (io != TLS_LOST) return -EAGAIN;
@@ -278,8 +282,11 @@ static void conn_next(struct conn *c) {
     bool dropped = s->role == CODEC_UP && s->next == NEXT_CLOSE && s->live == 0 && !c->writable;
     if (pending && !dropped) return;
     if (s->next == NEXT_HALF_CLOSE) {
-        if (c->tls) tls_shutdown(c->tls);
-        else if (!c->half_closed) c->w->os->shut_write(c->fd);
+        if (c->tls && tls_shutdown(c->tls) == TLS_WANT_WRITE) {
+            c->writable = false;
+            return;
+        }
+        if (!c->tls && !c->half_closed) c->w->os->shut_write(c->fd);
         c->half_closed = true;
         s->next = NEXT_MORE;
     } else if (s->next == NEXT_CLOSE || c->state == CONN_FLUSHING) {
@@ -310,7 +317,7 @@ void conn_write(struct conn *c) {
 void conn_touch(struct conn *c) {
     if (c->state != CONN_OPEN && c->state != CONN_FLUSHING) return;
     const struct session *s = &c->session;
-    bool turn = s->wants_output || (s->wants_feed && !c->feeding) || s->next != NEXT_MORE; /* who feeds it goes on by itself */
+    bool turn = s->wants_output || c->state == CONN_FLUSHING || (s->wants_feed && !c->feeding) || s->next != NEXT_MORE; /* who feeds it goes on by itself */
     if (turn && !list_is_linked(&c->touched)) list_push(&c->w->touched, &c->touched);
     conn_arm(c);
 }

@@ -65,6 +65,7 @@ bool conn_opening(struct conn *c) {
             return false;
         }
         codec = agreed;
+        c->settles = c->session.role == CODEC_DOWN && tls_is_in_kernel(c->tls);
     } else if (!codec && c->session.role == CODEC_UP) {
         codec = codec_of_alpn((struct str){ 0 });
     }

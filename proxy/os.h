@@ -19,6 +19,7 @@ struct os {
     ssize_t (*send)(int fd, const struct iovec *iov, unsigned niov);
     int (*connect)(const struct sockaddr *to, socklen_t len);           /* the descriptor, under way; or negative */
     int (*so_error)(int fd);                                            /* 0, or the pending error, which it takes */
+    size_t (*unsent)(int fd);                                           /* bytes that TCP holds for the peer, sent or not, and were not acknowledged */
     void (*shut_write)(int fd);                                         /* FIN */
     void (*close)(int fd, bool reset);                                  /* reset: RST instead of FIN */
     /* Edge-triggered watch for all of os_what, once for the connection's life; conn_note is called with what came. */

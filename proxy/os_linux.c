@@ -6,8 +6,10 @@
 #include "proxy/worker.h"
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -50,6 +52,10 @@ static int linux_so_error(int fd) {
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len)) return errno;
     return err;
 }
+static size_t linux_unsent(int fd) {
+    int n = 0;
+    return ioctl(fd, SIOCOUTQ, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
 static void linux_shut_write(int fd) { shutdown(fd, SHUT_WR); }
 static void linux_close(int fd, bool reset) {
     struct linger now = { .l_onoff = 1, .l_linger = 0 };
@@ -80,5 +86,5 @@ static uint64_t linux_seed(void) {
 }
 const struct os os_linux = {
     .now = linux_now, .wall_ns = linux_wall_ns, .recv = linux_recv, .send = linux_send, .connect = linux_connect, .so_error = linux_so_error,
-    .shut_write = linux_shut_write, .close = linux_close, .watch = linux_watch, .unwatch = linux_unwatch, .wake_at = linux_wake_at, .seed = linux_seed,
+    .unsent = linux_unsent, .shut_write = linux_shut_write, .close = linux_close, .watch = linux_watch, .unwatch = linux_unwatch, .wake_at = linux_wake_at, .seed = linux_seed,
 };

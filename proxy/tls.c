@@ -5,8 +5,9 @@
 //                   tls_client_build: one SSL_CTX → tls_connect → handshake: the certificate is verified for a name
 //   read, write, shutdown → tls_begin_call, a call of OpenSSL, tls_outcome
 //
-// kTLS stays off: OpenSSL 3.0 keeps pointing at the caller's bytes after a refused write, whatever SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER says, and
-// sends what stands there later (openssl issue 21202). Without sendfile there is little to gain from it here.
+// Where the kernel encrypts, OpenSSL makes the handshake and the alerts, and what is said goes to the socket as in cleartext: past OpenSSL, which after
+// a refused write keeps pointing at the caller's bytes, whatever SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER says, and sends what stands there later (openssl
+// issue 21202). Reading stays with OpenSSL, which takes many records with one call, and the keys that a peer changes in TLS 1.3.
 #include "proxy/tls_inside.h"
 #include <arpa/inet.h>
 #include <assert.h>
@@ -14,15 +15,24 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #define RECORD 16384u /* RFC 8446 5.1: what one record carries */
 
 /* ---- making and freeing --------------------------------------------------------------------------------------------------------- */
+/* Read through a BIO that knows nothing of kernels: there is an option for both directions only. */
+static void keep_reading(struct tls *t, int fd) {
+    BIO *in = BIO_new_fd(fd, BIO_NOCLOSE);
+    if (!in) abort(); /* out of memory */
+    SSL_set0_rbio(t->ssl, in);
+}
+
 static struct tls *tls_new(SSL_CTX *ctx, int fd) {
     struct tls *t = mem_zalloc(sizeof *t);
     t->ssl = SSL_new(ctx);
     if (!t->ssl || SSL_set_fd(t->ssl, fd) != 1) abort(); /* out of memory */
     t->over = TLS_DONE;
+    if (SSL_CTX_get_options(ctx) & SSL_OP_ENABLE_KTLS) keep_reading(t, fd);
     return t;
 }
 
@@ -74,6 +84,7 @@ enum tls_io tls_handshake(struct tls *t) {
     tls_begin_call();
     int ret = SSL_do_handshake(t->ssl);
     enum tls_io io = tls_outcome(t, ret, errno);
+    if (io == TLS_DONE) t->kernel = BIO_get_ktls_send(SSL_get_wbio(t->ssl));
     return io == TLS_EOF ? tls_lose(t, TLS_LOSS_PROTOCOL, "the peer closed during the handshake", NULL) : io;
 }
 
@@ -124,11 +135,25 @@ static size_t pieces_next(const struct pieces *p, const uint8_t **at) {
     return len;
 }
 
+/* The kernel makes the records, of all pieces in one call, and remembers none of our addresses. */
+static enum tls_io write_to_kernel(struct tls *t, const struct pieces *p, size_t *took) {
+    struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)p->v, .msg_iovlen = p->n };
+    size_t all = 0;
+    for (unsigned i = 0; i < p->n; i++) all += p->v[i].iov_len;
+    ssize_t n;
+    do n = sendmsg(SSL_get_wfd(t->ssl), &m, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN) return tls_lose(t, TLS_LOSS_RESET, "the connection failed", strerror(errno));
+    *took = n > 0 ? (size_t)n : 0;
+    return *took < all ? TLS_WANT_WRITE : TLS_DONE;
+}
+
 enum tls_io tls_write(struct tls *t, const struct iovec *iov, unsigned niov, size_t *took) {
     struct pieces left = { .v = iov, .n = niov };
     *took = 0;
     if (t->closing && t->over != TLS_LOST) return tls_lose(t, TLS_LOSS_PROTOCOL, "written after our own close_notify", NULL);
     pieces_skip(&left, 0);
+    if (t->kernel && left.n > 0 && t->over != TLS_LOST) return write_to_kernel(t, &left, took);
     while (left.n > 0) {
         if (t->over == TLS_LOST) return TLS_LOST;
         const uint8_t *at;
@@ -160,6 +185,10 @@ enum tls_io tls_shutdown(struct tls *t) {
     t->closed = true;
     return TLS_DONE;
 }
+
+bool tls_is_in_kernel(const struct tls *t) { return t->kernel; }
+/* OpenSSL would answer with its next write, which never comes: its answer would say that the keys change, and the kernel's would not. */
+bool tls_is_worn(const struct tls *t) { return t->kernel && SSL_get_key_update_type(t->ssl) != SSL_KEY_UPDATE_NONE; }
 
 enum tls_loss tls_loss(const struct tls *t) { return t->loss; }
 const char *tls_error(const struct tls *t) { return t->say; }

@@ -60,9 +60,14 @@ enum tls_io tls_read(struct tls *t, void *buf, size_t n, size_t *got);
 /* Writes the pieces in order. DONE: all were taken. WANT_WRITE (rarely WANT_READ): *took bytes were; the next call must begin with the very
  * bytes that were not, at any address, and bring at least as many. LOST: nothing more can be written. After tls_shutdown: LOST. */
 enum tls_io tls_write(struct tls *t, const struct iovec *iov, unsigned niov, size_t *took);
-/* Sends close_notify, once, and waits for nothing; reading may go on. WANT_WRITE: again. After a write that was refused in part and not made good,
+/* Sends close_notify, once, and waits for no answer; reading may go on. WANT_WRITE: again. After a write that was refused in part and not made good,
  * or in the handshake, none can be sent: DONE at once, and the peer sees that it was cut. */
 enum tls_io tls_shutdown(struct tls *t);
+/* After the handshake: the kernel encrypts what is written (kTLS). It may hold a record that it took and TCP had no room for, and drops that one at
+ * a FIN or a close: who wants it to arrive gives neither before TCP has nothing unsent, and has had a moment since. */
+bool tls_is_in_kernel(const struct tls *t);
+/* The peer asked for new keys (RFC 8446 4.6.3), and the kernel cannot change them: what is under way may end, no more should begin. */
+bool tls_is_worn(const struct tls *t);
 enum tls_loss tls_loss(const struct tls *t);
 const char *tls_error(const struct tls *t); /* a sentence; "" where nothing is wrong; good until tls_free */
 struct str tls_alpn(const struct tls *t);   /* after the handshake: what was agreed; empty: nothing */

@@ -51,6 +51,25 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg) {
     return 0;
 }
 
+/* Read, not tried: a try would load the module, which is the administrator's to do. */
+static bool kernel_has_tls(void) {
+    char list[256] = "";
+    FILE *f = fopen("/proc/sys/net/ipv4/tcp_available_ulp", "re");
+    if (!f) return false;
+    bool read = fgets(list, sizeof list, f);
+    fclose(f);
+    char *rest = list, *word;
+    while (read && (word = strtok_r(rest, " \n", &rest)))
+        if (strcmp(word, "tls") == 0) return true;
+    return false;
+}
+
+/* What is asked for and cannot be had is no error: the same file serves machines that have it and that have not. */
+static void use_kernel(struct conf *c, SSL_CTX *const *ctx, size_t n, struct conf_pos asked_at) {
+    if (!kernel_has_tls()) conf_warn(c, asked_at, "load it with modprobe tls", "ktls: this system's kernel has no TLS, so that OpenSSL encrypts");
+    else for (size_t i = 0; i < n; i++) SSL_CTX_set_options(ctx[i], SSL_OP_ENABLE_KTLS);
+}
+
 static SSL_CTX *ctx_new(const SSL_METHOD *method, uint8_t min_version) {
     SSL_CTX *ctx = SSL_CTX_new(method);
     if (!ctx) abort(); /* out of memory (style 15) */
@@ -229,6 +248,7 @@ static bool add_certificate(struct conf *c, struct tls_server *s, const struct t
 static bool fill_server(struct conf *c, struct tls_server *s, const struct tls_server_conf *sc, struct str folder) {
     bool ok = true;
     for (size_t i = 0; i < sc->certificates.n; i++) ok &= add_certificate(c, s, sc, i, folder);
+    if (sc->ktls) use_kernel(c, s->ctx, s->nctx, sc->ktls_at);
     for (size_t i = 0; i < s->nctx; i++) {
         bool good = use_ciphers(c, s->ctx[i], sc);
         good &= use_client_auth(c, s->ctx[i], sc, folder);
@@ -286,6 +306,7 @@ void tls_client_unref(struct tls_client *k) {
 
 static bool fill_client(struct conf *c, SSL_CTX *ctx, const struct tls_client_conf *cc, struct str folder) {
     bool ok = true;
+    if (cc->ktls) use_kernel(c, &ctx, 1, cc->ktls_at);
     SSL_CTX_set_verify(ctx, cc->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     if (cc->ca.at) {
         ok &= use_ca(c, ctx, cc->ca, folder);

@@ -32,6 +32,7 @@ struct tls {
     enum tls_io over;          /* EOF or LOST: said again by every later read; LOST also by writes */
     enum tls_loss loss;
     size_t refused;            /* bytes of the record that OpenSSL holds encrypted and the socket has not taken */
+    bool kernel;               /* what is written goes past OpenSSL */
     bool closing;              /* close_notify was begun */
     bool closed;               /* ... and is written, or cannot be */
     char say[160];

@@ -28,6 +28,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 CURFEW = os.path.join(ROOT, os.environ.get("CURFEW", "build/san/curfew"))
 PLAIN_CURFEW = os.path.join(ROOT, "build/release/curfew")  # for memory and times, which sanitizers distort
 PATIENCE = 10.0  # seconds until something that must happen is taken for missing
+KTLS = "CURFEW_TEST_KTLS" in os.environ  # the kernel encrypts what the gateway sends: set by tests/ktls
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed|SUMMARY: ")
 # 127/8 is all loopback: an address a process
 HOST = f"127.{64 + os.getpid() // 254 // 254 % 128}.{os.getpid() // 254 % 254 + 1}.{os.getpid() % 254 + 1}"
@@ -512,6 +513,9 @@ class Gateway:
         config["admin"] = {"address": self.addresses["admin"]}
         config["log"] = {"access": self.log_path, "level": "info"}
         config["shutdown"] = {"drain": "5s"}
+        for part in [*config["listeners"].values(), *config["upstreams"].values()] if KTLS else []:
+            if part.get("tls") is not None:
+                part["tls"] = {"ktls": True, **part["tls"]}
         return {**config, **more}
 
     # -- life

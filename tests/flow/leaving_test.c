@@ -293,6 +293,85 @@ static void lingering_ends_at_its_bytes(void **state) {
     assert_true(c->closed);
     assert_ended("completed");
 }
+/* ---- where the kernel encrypts ------------------------------------------------------------------------------------------------------------ */
+/* It may hold back a record that it took: the end waits until TCP has sent everything, and one look longer. */
+static struct sock *answered_by_the_kernel(size_t unsent) {
+    stage((struct given){ .listener = "timeouts: { linger: 2s, write: 1s }" });
+    struct sock *c = client();
+    c->conn->settles = true;
+    c->unsent = unsent;
+    sends(c, GET("connection: close\r\n"));
+    upstream_sends(upstream(), "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    assert_has(assert_answer(c, 200), "ok");
+    assert_ended("completed"); /* the exchange does not wait */
+    return c;
+}
+static void what_the_kernel_holds_back_is_waited_for_before_fin(void **state) {
+    (void)state;
+    struct sock *c = answered_by_the_kernel(50000);
+    at(20 * MS);
+    assert_false(is_over(c));
+    c->unsent = 0;
+    at(40 * MS);
+    assert_false(is_over(c)); /* it may just have become room for the rest */
+    at(59 * MS);
+    assert_false(is_over(c));
+    at(60 * MS);
+    assert_true(c->closed && !c->reset);
+}
+static void a_client_that_has_everything_is_closed_after_one_look(void **state) {
+    (void)state;
+    struct sock *c = answered_by_the_kernel(0);
+    assert_false(is_over(c));
+    at(20 * MS);
+    assert_true(c->closed && !c->reset);
+}
+static void one_who_reads_on_slowly_is_waited_for(void **state) {
+    (void)state;
+    struct sock *c = answered_by_the_kernel(50000);
+    for (unsigned i = 1; i < 50; i++) {
+        c->unsent = 50000 - i;
+        at(i * 900 * MS);
+        assert_false(is_over(c));
+    }
+    c->unsent = 0;
+    at(50 * 900 * MS);
+    assert_true(c->closed && !c->reset);
+}
+static void one_who_reads_no_more_is_reset_at_the_time_of_a_write(void **state) {
+    (void)state;
+    struct sock *c = answered_by_the_kernel(50000);
+    at(999 * MS);
+    assert_false(is_over(c));
+    at(1020 * MS);
+    assert_true(c->closed && c->reset);
+}
+static void one_who_leaves_meanwhile_is_let_go(void **state) {
+    (void)state;
+    struct sock *c = answered_by_the_kernel(50000);
+    c->reset_by_us = true;
+    c->error = ECONNRESET;
+    c->edge = true;
+    at(1 * MS);
+    assert_true(c->closed);
+}
+/* Closing with input that was not read would be an RST. */
+static void lingering_follows_settling(void **state) {
+    (void)state;
+    stage((struct given){ .listener = "timeouts: { linger: 2s }" });
+    struct sock *c, *u = asked(&c, POST("content-length: 1000000\r\n") "first");
+    c->conn->settles = true;
+    upstream_sends(u, "HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
+    assert_answer(c, 413);
+    sends_n(c, 'x', 1000);
+    assert_false(c->half_closed);
+    at(20 * MS);
+    assert_true(c->half_closed && !c->closed);
+    client_finishes(c);
+    assert_closed(c);
+    assert_ended("completed");
+}
+
 static void expect_100_is_passed_on_and_its_answer_comes_back(void **state) {
     (void)state;
     stage((struct given){ 0 });
@@ -431,6 +510,12 @@ int main(void) {
         SCENE(the_rest_of_a_short_upload_is_waited_for_as_long_as_lingering_lasts),
         SCENE(lingering_ends_at_its_time),
         SCENE(lingering_ends_at_its_bytes),
+        SCENE(what_the_kernel_holds_back_is_waited_for_before_fin),
+        SCENE(a_client_that_has_everything_is_closed_after_one_look),
+        SCENE(one_who_reads_on_slowly_is_waited_for),
+        SCENE(one_who_reads_no_more_is_reset_at_the_time_of_a_write),
+        SCENE(one_who_leaves_meanwhile_is_let_go),
+        SCENE(lingering_follows_settling),
         SCENE(expect_100_is_passed_on_and_its_answer_comes_back),
         SCENE(a_pipelined_upload_that_is_refused_while_another_body_is_settled),
         SCENE(a_fin_behind_a_body_that_waits_and_an_answer_of_our_own_do_not_turn_for_ever),

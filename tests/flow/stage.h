@@ -61,6 +61,7 @@ struct sock { /* one connection, seen from its other end: the test's */
     size_t segment;             /* how much one recv brings at most, as if the rest came just after it; 0: all */
     char *got;                  /* all that the gateway said */
     size_t ngot, capgot, seen;  /* seen: how far the test has looked */
+    size_t unsent;              /* what TCP still holds for us */
     bool half_closed;           /* the gateway's FIN by shut_write */
     bool closed, reset;         /* the gateway closed; with RST */
     unsigned said_turn, closed_turn; /* when it last said something, or closed */
@@ -170,6 +171,7 @@ static inline int os_so_error(int fd) {
     s->error = 0;
     return error;
 }
+static inline size_t os_unsent(int fd) { return sock_of(fd)->unsent; }
 static inline void os_shut_write(int fd) {
     struct sock *s = sock_of(fd);
     s->half_closed = true;
@@ -199,7 +201,7 @@ static inline void os_unwatch(struct worker *w, struct conn *c) {
 static inline void os_wake_at(struct worker *w, instant at) { (void)w, (void)at; }
 static const struct os os_stage = {
     .now = os_now, .wall_ns = os_wall, .recv = os_recv, .send = os_send, .connect = os_connect, .so_error = os_so_error,
-    .shut_write = os_shut_write, .close = os_close, .watch = os_watch, .unwatch = os_unwatch, .wake_at = os_wake_at,
+    .unsent = os_unsent, .shut_write = os_shut_write, .close = os_close, .watch = os_watch, .unwatch = os_unwatch, .wake_at = os_wake_at,
 };
 /* An edge tells all that is true. libevent makes EPOLLERR readable and writable, and drops EPOLLRDHUP with it. */
 static inline unsigned edge_of(const struct sock *s) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -158,7 +159,11 @@ static void tcp_pair(void) {
     assert_int_equal(connect(fds[1], (struct sockaddr *)&sa, len), 0);
     fds[0] = accept(l, NULL, NULL);
     close(l);
-    for (unsigned i = 0; i < 2; i++) fcntl(fds[i], F_SETFL, O_NONBLOCK);
+    for (unsigned i = 0; i < 2; i++) {
+        fcntl(fds[i], F_SETFL, O_NONBLOCK);
+        setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)); /* what was written has come */
+        setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &(int){ 32768 }, sizeof(int)); /* and what is much is refused, as by a unix socket */
+    }
 }
 static void join(const char *name) {
     down = tls_accept(server, fds[0]);
@@ -640,6 +645,21 @@ static void renegotiation_is_refused(void **state) {
     SSL_CTX_free(ctx);
 }
 
+/* The socket is full of other bytes, so that the alert waits. */
+static void a_close_notify_that_is_refused_can_be_sent_again(void **state) {
+    (void)state;
+    static char junk[1 << 16];
+    usual();
+    assert_hears(up, "", TLS_WANT_READ);
+    size_t stuffed = 0;
+    for (ssize_t n; (n = send(fds[0], junk, sizeof junk, MSG_DONTWAIT)) > 0;) stuffed += (size_t)n;
+    assert_int_equal(tls_shutdown(down), TLS_WANT_WRITE);
+    assert_int_equal(tls_shutdown(down), TLS_WANT_WRITE);
+    for (ssize_t n; stuffed > 0 && (n = recv(fds[1], junk, stuffed < sizeof junk ? stuffed : sizeof junk, 0)) > 0;) stuffed -= (size_t)n;
+    assert_int_equal(tls_shutdown(down), TLS_DONE);
+    assert_hears(up, "", TLS_EOF);
+}
+
 /* ---- much ------------------------------------------------------------------------------------------------------------------------------------ */
 #define MUCH (1u << 20)
 static uint8_t out[MUCH], in[MUCH];
@@ -664,9 +684,7 @@ static enum tls_io write_moved(struct tls *t, size_t done, size_t n, size_t *too
     free(copy);
     return io;
 }
-static void what_is_refused_can_be_written_again_from_elsewhere(void **state) {
-    (void)state;
-    usual();
+static void much_passes_though_much_is_refused(void) {
     fill();
     size_t sent = 0, got = 0, refusals = 0;
     while (got < MUCH) {
@@ -683,6 +701,11 @@ static void what_is_refused_can_be_written_again_from_elsewhere(void **state) {
     }
     assert_true(refusals > 10);
     assert_memory_equal(in, out, MUCH);
+}
+static void what_is_refused_can_be_written_again_from_elsewhere(void **state) {
+    (void)state;
+    usual();
+    much_passes_though_much_is_refused();
 }
 static void a_retry_may_bring_more_than_was_refused(void **state) {
     (void)state;
@@ -745,6 +768,102 @@ static void records_that_came_together_are_read_together(void **state) {
     assert_int_equal(tls_read(down, buf, sizeof buf, &got), TLS_DONE);
     assert_int_equal(got, 13);
     assert_memory_equal(buf, "one two three", 13);
+}
+
+/* ---- where the kernel encrypts ------------------------------------------------------------------------------------------------------------- */
+static bool kernel_has_tls(void) {
+    char list[256] = "";
+    FILE *f = fopen("/proc/sys/net/ipv4/tcp_available_ulp", "r");
+    if (f && !fgets(list, sizeof list, f)) list[0] = '\0';
+    if (f) fclose(f);
+    return strstr(list, "tls");
+}
+static void usual_in_kernel(void) {
+    if (!kernel_has_tls()) skip();
+    sc.ktls = cc.ktls = true;
+    tcp_pair();
+    usual();
+    assert_true(tls_is_in_kernel(down) && tls_is_in_kernel(up));
+    assert_int_equal(conf.ndiags, 0);
+}
+static void the_kernel_encrypts_and_pieces_share_a_record(void **state) {
+    (void)state;
+    usual_in_kernel();
+    assert_hears(up, "", TLS_WANT_READ);
+    struct iovec v[] = { { NULL, 0 }, { (void *)(uintptr_t)"HTTP/1.1 200 OK\r\n", 17 }, { NULL, 0 }, { (void *)(uintptr_t)"\r\nbody", 6 } };
+    size_t took;
+    assert_int_equal(tls_write(down, v, 4, &took), TLS_DONE);
+    assert_int_equal(took, 23);
+    assert_int_equal(bytes_on_wire(fds[1]), 5 + 23 + 1 + 16);
+}
+static void what_the_kernel_refuses_can_be_written_again_from_elsewhere(void **state) {
+    (void)state;
+    usual_in_kernel();
+    much_passes_though_much_is_refused();
+}
+/* Half a record is nobody's to finish but the kernel's: an alert may follow a refusal. */
+static void close_notify_follows_what_the_kernel_took(void **state) {
+    (void)state;
+    usual_in_kernel();
+    fill();
+    size_t sent, got = 0, n;
+    assert_int_equal(write_moved(down, 0, MUCH, &sent), TLS_WANT_WRITE);
+    enum tls_io io, closed;
+    do {
+        closed = tls_shutdown(down);
+        while ((io = tls_read(up, in + got, MUCH - got, &n)) == TLS_DONE) got += n;
+    } while (closed == TLS_WANT_WRITE);
+    while (io == TLS_WANT_READ) {
+        io = tls_read(up, in + got, MUCH - got, &n);
+        got += n;
+        if (io == TLS_DONE) io = TLS_WANT_READ;
+    }
+    assert_int_equal(io, TLS_EOF);
+    assert_int_equal(got, sent);
+    assert_memory_equal(in, out, sent);
+}
+static void a_request_for_other_keys_wears_a_connection_out(void **state) {
+    (void)state;
+    if (!kernel_has_tls()) skip();
+    sc.ktls = true;
+    serve("a.pem", "a.key");
+    built(both, both);
+    tcp_pair();
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(ctx);
+    SSL_set_fd(ssl, fds[1]);
+    down = tls_accept(server, fds[0]);
+    for (unsigned i = 0; i < 6; i++) SSL_connect(ssl), tls_handshake(down);
+    assert_true(tls_is_in_kernel(down) && !tls_is_worn(down));
+    for (unsigned i = 0; i < 2; i++) { /* not asked: only the client's keys change, which OpenSSL reads with */
+        assert_int_equal(SSL_key_update(ssl, i ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_write(ssl, "ask", 3), 3);
+        assert_hears(down, "ask", TLS_WANT_READ);
+        assert_int_equal(tls_is_worn(down), i);
+    }
+    say(down, "with the old keys");
+    char buf[64];
+    assert_int_equal(SSL_read(ssl, buf, sizeof buf), 17);
+    assert_int_equal(tls_shutdown(down), TLS_DONE);
+    assert_int_equal(SSL_read(ssl, buf, sizeof buf), 0);
+    assert_int_equal(SSL_get_error(ssl, 0), SSL_ERROR_ZERO_RETURN);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+}
+/* Neither every socket nor every cipher is for the kernel, nor has every system one that can. */
+static void where_the_kernel_cannot_openssl_encrypts(void **state) {
+    (void)state;
+    sc.ktls = cc.ktls = true;
+    sc.ktls_at = cc.ktls_at = (struct conf_pos){ "t.yaml", 7, 3 };
+    usual(); /* over a unix socket */
+    assert_true(!tls_is_in_kernel(down) && !tls_is_in_kernel(up));
+    say(down, "all the same");
+    assert_hears(up, "all the same", TLS_WANT_READ);
+    assert_int_equal(conf.ndiags, kernel_has_tls() ? 0 : 2);
+    if (conf.ndiags) {
+        assert_true(reported("this system's kernel has no TLS"));
+        assert_int_equal(conf.diags[0].pos.line, 7);
+    }
 }
 
 /* ---- what is wrong with a configuration ----------------------------------------------------------------------------------------------------- */
@@ -849,6 +968,9 @@ int main(void) {
         T(a_reset_is_a_loss_and_stays_one), T(a_fin_in_the_handshake_is_a_cut), T(plain_http_on_a_tls_port_is_said_so),
         T(an_error_of_one_connection_is_not_seen_by_another), T(renegotiation_is_refused), T(what_is_refused_can_be_written_again_from_elsewhere),
         T(a_retry_may_bring_more_than_was_refused), T(a_refused_write_that_is_given_up_ends_without_close_notify), T(small_pieces_share_one_record),
+        T(a_close_notify_that_is_refused_can_be_sent_again), T(the_kernel_encrypts_and_pieces_share_a_record),
+        T(what_the_kernel_refuses_can_be_written_again_from_elsewhere), T(close_notify_follows_what_the_kernel_took),
+        T(a_request_for_other_keys_wears_a_connection_out), T(where_the_kernel_cannot_openssl_encrypts),
         T(nothing_to_write_writes_nothing), T(records_that_came_together_are_read_together), T(a_missing_certificate_is_reported_at_its_place),
         T(a_missing_key_is_reported_at_its_place), T(a_key_of_another_certificate_is_reported), T(a_file_that_is_no_certificate_is_reported),
         T(a_key_with_a_passphrase_is_reported_and_asks_nobody), T(client_certificates_without_a_ca_are_reported),
