@@ -361,14 +361,8 @@ static struct http1_verdict take_body(struct http1_message *m) {
     return good;
 }
 
-/* protocol = token ["/" token] */
-static bool is_protocol(struct str s) {
-    size_t slash = str_index(s, '/');
-    return is_token(str_first(s, slash)) && (slash == s.n || is_token(str_from(s, slash + 1)));
-}
-
-/* RFC 9110 7.8: an Upgrade may be ignored. It is, where the request has a body, so that the tunnel's first byte has one place only; and h2c
- * (RFC 7540 3.2) is, since RFC 9113 has dropped it. */
+/* RFC 9110 7.8: an Upgrade may be ignored. It is, where the request has a body, so that the tunnel's first byte has one place only; and what
+ * is HTTP again. */
 static struct http1_verdict take_upgrade(struct http1_message *m) {
     struct head *h = &m->head;
     bool bodiless = h->body == BODY_NONE || (h->body == BODY_LENGTH && h->length == 0);
@@ -377,7 +371,7 @@ static struct http1_verdict take_upgrade(struct http1_message *m) {
     for (struct str rest = m->upgrade_to; str_split(&rest, ',', &element);) {
         if (element.n == 0) continue;
         if (!is_protocol(element)) return bad("Upgrade is malformed");
-        if (h->protocol.n == 0 && !str_eq_nocase(element, STR("h2c"))) h->protocol = element;
+        if (h->protocol.n == 0 && !protocol_is_http(element)) h->protocol = element;
     }
     if (h->protocol.n) h->body = BODY_TUNNEL;
     return good;

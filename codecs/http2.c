@@ -167,7 +167,7 @@ static void refuse_queue(struct http2 *h) {
     while (!list_is_empty(&h->queue)) {
         struct http2_leg *t = LIST_OF(h->queue.next, struct http2_leg, queued);
         http2_leg_close(http2_leg_leg(t), &(struct fault){ .why = ENDING_REFUSED_STREAM, .unprocessed = true,
-                                                           .say = "the connection takes no more requests" });
+                                                           .passed_over = true, .say = "the connection takes no more requests" });
     }
 }
 
@@ -219,6 +219,7 @@ static struct fault fault_of(const struct http2 *h, const struct leg *g, const s
     } else if (code == NGHTTP2_REFUSED_STREAM && g->in == LEG_NOTHING) { /* its RST_STREAM, or above GOAWAY's last id */
         f.why = ENDING_REFUSED_STREAM;
         f.unprocessed = true;
+        f.passed_over = !t->peer_reset;
     } else {
         f.why = t->peer_reset ? ENDING_UPSTREAM_RESET : ENDING_UPSTREAM_ERROR; /* T9: also for NO_ERROR before the end */
     }

@@ -132,6 +132,8 @@ static const char *check_request(struct reading *r) {
     bool connect = str_eq(h->method, STR("CONNECT"));
     if (connect && h->protocol.n == 0) return r->has_path || r->has_scheme || h->authority.n == 0 ? "CONNECT takes :authority alone" : NULL;
     if (!is_token(h->method)) return ":method is not a token";
+    /* A list would be more than was asked for, once it stands in HTTP/1's Upgrade. */
+    if (h->protocol.n && (!is_protocol(h->protocol) || protocol_is_http(h->protocol))) return ":protocol is none that is carried";
     if (!str_eq_nocase(h->scheme, STR("http")) && !str_eq_nocase(h->scheme, STR("https"))) return ":scheme is not http or https";
     h->target = r->path;
     return check_path(h, r->path);

@@ -134,7 +134,8 @@ static bool submit(struct http2 *h, struct http2_leg *t) {
     if (stream < 0) { /* ids are used up, or the session is closing */
         h->retiring = true;
         h->s->slots = 0;
-        http2_leg_close(http2_leg_leg(t), &(struct fault){ .why = ENDING_REFUSED_STREAM, .unprocessed = true, .say = nghttp2_strerror(stream) });
+        http2_leg_close(http2_leg_leg(t), &(struct fault){ .why = ENDING_REFUSED_STREAM, .unprocessed = true, .passed_over = true,
+                                                           .say = nghttp2_strerror(stream) });
         return true;
     }
     t->stream = stream;

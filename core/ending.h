@@ -50,6 +50,7 @@ struct fault {
     uint16_t status;  /* the HTTP status that says it better than the ending's own (413, 414, 431, 501, ...); 0: none does */
     uint16_t body;    /* of the answer that a codec gives by itself, where it does: bytes of its body */
     bool unprocessed; /* the peer cannot have run it: REFUSED_STREAM, above GOAWAY, no byte written, stale pooled connection */
+    bool passed_over; /* ... since its connection takes no more, which says nothing of the upstream: GOAWAY */
     const char *say;  /* static; a sentence for the log and the answer's detail */
 };
 #endif

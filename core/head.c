@@ -145,6 +145,16 @@ bool is_lower_token(struct str s) {
     return s.n > 0;
 }
 
+bool is_protocol(struct str s) {
+    size_t slash = str_index(s, '/');
+    return is_token(str_first(s, slash)) && (slash == s.n || is_token(str_from(s, slash + 1)));
+}
+
+bool protocol_is_http(struct str s) {
+    struct str name = str_first(s, str_index(s, '/'));
+    return str_eq_nocase(name, STR("h2c")) || str_eq_nocase(name, STR("http")) || str_eq_nocase(name, STR("tls"));
+}
+
 bool is_field_value(struct str s) {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];

@@ -76,6 +76,10 @@ struct str token_name(enum token t);
 /* RFC 9110 5.6.2: a token (a method is one, "GET"); and one without upper-case letters, as field names are here. */
 bool is_token(struct str s);
 bool is_lower_token(struct str s);
+/* RFC 9110 7.8: what an Upgrade, or RFC 8441's :protocol, may ask for: token ["/" token]. */
+bool is_protocol(struct str s);
+/* What would be HTTP again, past all routes and policies: h2c (RFC 7540 3.2), HTTP/2.0, TLS/1.0 (RFC 2817). No tunnel to it is asked for. */
+bool protocol_is_http(struct str s);
 /* RFC 9110 5.5: a field value as it may be sent: no CR, LF, NUL, no control but HTAB. */
 bool is_field_value(struct str s);
 /* RFC 9112 3.2.1: a path, and maybe a query, that can stand in a request as it is: begins with /, has neither blanks nor controls nor #. */

@@ -48,6 +48,7 @@ struct retry_facts {
     struct retry_said said;
     struct str method;    /* the request's; empty: one that bears no repeating */
     bool unprocessed;     /* the fault says that the peer cannot have run it */
+    bool passed_over;     /* ... since its connection takes no more: then no budget is asked */
     bool replayable;      /* the body so far is still whole in our queue */
     bool context_live;
     int64_t made;         /* retries made already; hedges are none */

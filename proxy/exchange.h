@@ -103,6 +103,7 @@ struct exchange {
     bool stale_used;                 /* the stale connection rule was used: once */
     bool waiting;                    /* `next` is the end of a back-off, or of the patience with a call */
     instant not_before;              /* ... of the back-off */
+    bool retry_borrowed;             /* the retry that waits, or begins, has a place in the upstream's budget */
     bool continued;                  /* the client was told to go on with its body: 100 (Continue) */
     bool unhedged;                   /* the upstream said not to begin another */
     struct timer next;               /* when a retry, or a hedge, begins (tries.c) */

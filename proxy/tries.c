@@ -43,7 +43,7 @@ static span least(const struct exchange *x) {
 static void start(struct exchange *x, bool hedge) {
     uint64_t tried = x->tried;
     LIST_EACH(&x->attempts, a, struct attempt, node) { tried |= upstream_endpoint_bit(a->conn ? a->conn : a->place.opening); }
-    attempt_start(x, &(struct start){ .tried = tried, .borrowed = true, .hedge = hedge });
+    attempt_start(x, &(struct start){ .tried = tried, .borrowed = hedge || x->retry_borrowed, .hedge = hedge });
 }
 /* A body that is not kept is dropped as it goes. */
 static bool can_run_twice(const struct exchange *x) {
@@ -102,7 +102,7 @@ void tries_stop(struct exchange *x) {
     bool waited = x->waiting;
     stop_waiting(x);
     if (!waited) return;
-    upstream_repay(x->upstream);
+    if (x->retry_borrowed) upstream_repay(x->upstream);
     if (ending_rows[x->context.ending].upstream != ENDING_UP_CANCEL) return;
     x->level = LEVEL_WITHDRAWN;
     metrics_cancel(&x->w->metrics, x->context.ending, LEVEL_WITHDRAWN);
@@ -123,10 +123,12 @@ static struct retry_facts facts_of(struct exchange *x, enum ending outcome) {
                                  .context_live = client_is_there(x), .made = x->retries, .left = time_left(x), .min = least(x),
                                  .draw = random_next(&x->w->chance) };
 }
-/* True: the budget has a place for it. */
+/* True: the budget has a place for it, or need not have: what a GOAWAY passed over (T15) is asked of the upstream for the first time, and a connection
+ * that ends under a hundred streams would leave most of them to a budget made for failures. */
 static bool decide(struct exchange *x, const struct retry_facts *f, span *wait) {
     enum retry_verdict v = retry_decide(&x->policy->retry, f, wait);
-    if (v == RETRY_YES && !upstream_borrow(x->upstream, &x->policy->retry.budget)) v = RETRY_BUDGET;
+    x->retry_borrowed = v == RETRY_YES && !f->passed_over && upstream_borrow(x->upstream, &x->policy->retry.budget);
+    if (v == RETRY_YES && !f->passed_over && !x->retry_borrowed) v = RETRY_BUDGET;
     if (v > RETRY_YES) refused(x, v);
     return v == RETRY_YES;
 }
@@ -201,6 +203,7 @@ void tries_failed(struct attempt *a, const struct fault *f, bool unsent) {
     x->failed = *f;
     struct retry_facts facts = facts_of(x, f->why);
     facts.unprocessed = f->unprocessed || unsent;
+    facts.passed_over = f->passed_over;
     if (x->answered == ANSWERED_NOT && decide(x, &facts, &wait)) {
         if (lacks_time(x, wait) || x->would_leave != ENDING_NONE) exchange_would(x, f->why); /* or nobody to do it for */
         follow(x, f->why, wait);

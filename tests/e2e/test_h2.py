@@ -691,6 +691,19 @@ def test_upgrade_to_an_http2_upstream():
         expect(up.requests[0].ended, True)
 
 
+def test_no_tunnel_leads_past_the_routes():
+    """T25: what would be HTTP again past all routes (h2c, HTTP/2.0, TLS/1.0) is asked of no upstream, nor a :protocol that is a list, or no token, once it
+    stands in an Upgrade: refused over HTTP/2, where the request is a tunnel or nothing, and over HTTP/1 a request without an Upgrade."""
+    settings = "http2-settings: AAMAAABkAAQAAP__"
+    with Upstream(answering(b"plain")) as up, Gateway(up) as g:
+        c = h2.Client(g).settled()
+        for to in ("h2c", "H2C", "HTTP/2.0", "TLS/1.0", "websocket, h2c", "web socket", "websocket/13/1"):
+            expect_in(refused(c, h2.head_of("CONNECT", "/past", settings, protocol=to), end=False), (400, "PROTOCOL_ERROR"), to)
+        for to in ("h2c", "HTTP/2.0", "TLS/1.0"):
+            expect(g.ask(get("/plain", f"Upgrade: {to}", "HTTP2-Settings: AAMAAABkAAQAAP__", "Connection: Upgrade, HTTP2-Settings")).body, b"plain", to)
+        expect([(r.target, fields_without(r, "upgrade", "connection", "http2-settings")) for r in up.requests], [("/plain", set())] * 3)
+
+
 def test_an_upstream_without_extended_connect():
     """An HTTP/2 upstream that does not offer RFC 8441 is never asked for a tunnel: 501, no_route, for either client."""
     with Upstream(h2.answering()) as up, Gateway(up, upstream=SHARED) as g:

@@ -404,6 +404,22 @@ def test_goaway_of_an_upstream():
         expect({l["ending"] for l in g.log(3)}, {"completed"})
 
 
+def test_goaway_under_many_streams():
+    """T15: GOAWAY below 63 of 64 streams, as from a server that restarts: all of them are answered on the next connection, however small the retry
+    budget, which is for what failed."""
+    with h2_upstream(lambda s: None) as up, Gateway(up, upstream={"protocol": "http2"}) as g:
+        c = h2.Client(g)
+        asked = [c.ask("POST", "/", body=b"body") for _ in range(64)]
+        up.wait_requests(64)
+        up.script = h2.serve(lambda s: s.answer(200, body=b"second " + s.body))
+        first = up.requests[0]
+        first.session.goaway(first.id)
+        first.answer(200, body=b"first")
+        expect([s.whole().status for s in asked], [200] * 64)
+        expect([bytes(s.body) for s in asked].count(b"second body"), 63)
+        expect({(l["ending"], l.get("no_retry")) for l in g.log(64)}, {("completed", None)})
+
+
 def test_goaway_in_two_phases():
     """A first GOAWAY with the highest id (nghttp2, Envoy, Go): what is under way goes on, nothing new comes; the second one ends it."""
     told, served = threading.Event(), threading.Event()

@@ -239,6 +239,31 @@ static void streams_above_goaways_last_go_to_another_connection_and_those_below_
     assert_ended("completed");
     h2_free(c), h2_free(u), h2_free(v);
 }
+/* T15: the budget is for what failed; it has three places, and a fifth of what is under way, and left the others to a 503. */
+static void what_a_goaway_passed_over_needs_no_place_in_the_retry_budget(void **state) {
+    (void)state;
+    enum { STREAMS = 32 };
+    stage((struct given){ .upstream = UP });
+    struct h2 *c = h2_client(), *u = NULL;
+    int32_t id[STREAMS], at_upstream, first = 0;
+    for (unsigned i = 0; i < STREAMS; i++) {
+        id[i] = h2_asked(c, &u, &at_upstream, NULL);
+        if (!first) first = at_upstream;
+    }
+    nghttp2_submit_goaway(u->ng, NGHTTP2_FLAG_NONE, first, NGHTTP2_NO_ERROR, NULL, 0);
+    h2_settle(u, c);
+    struct h2 *v = h2_upstream();
+    h2_settle(v, c);
+    for (unsigned i = 1; i < STREAMS; i++) h2_answers(v, h2_next(v), "200", NULL, NO_BODY, false);
+    h2_settle(v, c);
+    h2_answers(u, first, "200", NULL, NO_BODY, false);
+    h2_settle(u, c);
+    for (unsigned i = 0; i < STREAMS; i++) {
+        assert_h2_status(c, id[i], "200");
+        assert_ended("completed");
+    }
+    h2_free(c), h2_free(u), h2_free(v);
+}
 /* T8, T9 */
 static void no_error_after_a_whole_answer_is_its_end_and_before_it_truncation(void **state) {
     (void)state;
@@ -494,6 +519,7 @@ int main(void) {
         SCENE(an_upstream_without_a_window_is_reset_at_the_deadline),
         SCENE(a_refused_stream_is_asked_again_and_one_that_may_have_run_is_not),
         SCENE(streams_above_goaways_last_go_to_another_connection_and_those_below_stay),
+        SCENE(what_a_goaway_passed_over_needs_no_place_in_the_retry_budget),
         SCENE(no_error_after_a_whole_answer_is_its_end_and_before_it_truncation),
         SCENE(an_answer_is_cut_in_its_middle_by_the_code_of_its_ending),
         SCENE(grpc_hears_of_a_head_over_the_limit_in_its_own_words),

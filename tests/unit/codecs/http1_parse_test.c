@@ -263,6 +263,7 @@ static void an_upgrade_is_asked_for_only_where_it_can_be_given(void **state) {
         { U "Connection: upgrade\r\nUpgrade: h2c, irc/6.9\r\n\r\n", "irc/6.9" },
         { U "Upgrade: websocket\r\n\r\n", "" },
         { U "Connection: upgrade\r\n\r\n", "" },
+        { U "Connection: upgrade\r\nUpgrade: HTTP/2.0, TLS/1.0\r\n\r\n", "" },
         { U "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", "" },
         { U "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\n", "" },
         { U "Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n", "" },

@@ -334,6 +334,7 @@ static void a_tunnel_waits_for_the_settings_and_holds_up_no_neighbour(void **sta
 
 static void malformed_requests_reach_nobody(void **state) {
 #define REQ(...) { { ":method", "POST" }, { ":scheme", "http" }, { ":path", "/" }, { ":authority", "a" }, __VA_ARGS__, { 0 } }
+#define TUNNEL(to) { { ":method", "CONNECT" }, { ":scheme", "http" }, { ":path", "/" }, { ":authority", "a" }, { ":protocol", to }, { 0 } }
     static const struct pairs requests[][9] = {
         REQ({ "x", "a\r\nhost: b" }),
         REQ({ "x", "a\nb" }),
@@ -388,6 +389,8 @@ static void malformed_requests_reach_nobody(void **state) {
         { { "x", "y" }, { ":method", "GET" }, { ":scheme", "http" }, { ":path", "/" }, { ":authority", "a" }, { 0 } },
         { { ":method", "CONNECT" }, { ":authority", "a:1" }, { ":path", "/" }, { ":scheme", "http" }, { 0 } },
         { { ":method", "CONNECT" }, { ":authority", "a:1" }, { ":protocol", "websocket" }, { 0 } },
+        TUNNEL("h2c"), TUNNEL("H2C"), TUNNEL("HTTP/2.0"), TUNNEL("TLS/1.2"), /* HTTP past all routes */
+        TUNNEL("websocket, h2c"), TUNNEL("web socket"), TUNNEL("a/b/c"), TUNNEL("/"), TUNNEL("a/"),
     };
     (void)state;
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
