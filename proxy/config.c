@@ -191,6 +191,7 @@ static void take_raw(struct config *config, const struct config_raw *raw) {
     config->log = raw->log;
     config->load = raw->load;
     config->shutdown.drain = raw->shutdown.drain;
+    config->shutdown.drain_removed = raw->shutdown.drain_removed;
 }
 
 /* The parts in the order in which they are needed; each reports its own faults, and the others are still read. */

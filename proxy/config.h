@@ -115,7 +115,7 @@ struct config {
     struct admin_conf *admin;       /* NULL: none */
     struct log_conf log;
     struct load_conf load;
-    struct { span drain; } shutdown;
+    struct { span drain, drain_removed; } shutdown;
     bool needs_dates;               /* some dialect in use reads or writes the wall clock */
     const struct config_raw *raw;   /* as the tables filled it: for config_print */
 };

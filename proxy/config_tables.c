@@ -277,14 +277,18 @@ static const struct conf_field load_rows[] = {
 static const struct conf_table load_table = { .name = "load", .size = sizeof(struct load_conf), .fields = load_rows,
     .help = "When a worker is under load, so that optional context fields are dropped. It is over when all has stayed below 80 % for a second." };
 
+#define IN_SHUTDOWN(member) (offsetof(struct config_raw, shutdown.member) - offsetof(struct config_raw, shutdown))
 static const struct conf_field shutdown_rows[] = {
-    { .name = "drain", .type = CONF_DURATION, .offset = 0, .def = "30s", .max = DAY,
+    { .name = "drain", .type = CONF_DURATION, .offset = IN_SHUTDOWN(drain), .def = "30s", .max = DAY,
       .help = "how long requests may take to end once the program was told to" },
+    { .name = "drain_removed", .type = CONF_DURATION, .offset = IN_SHUTDOWN(drain_removed), .def = "10m", .max = DAY, .none = "none",
+      .help = "how long connections and requests of a listener or an upstream may take to end once a reload removed or changed it; none: as long as they like" },
     END,
 };
+#undef IN_SHUTDOWN
 static const struct conf_table shutdown_table = { .name = "shutdown", .size = sizeof(((struct config_raw *)0)->shutdown),
     .fields = shutdown_rows,
-    .help = "How the program ends." };
+    .help = "How the program ends, and what a reload takes away." };
 
 static bool keep_node(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at) {
     (void)c, (void)f;
@@ -331,7 +335,7 @@ static const struct conf_field config_rows[] = {
     { .name = "admin", .type = CONF_POINTER, .offset = AT(admin), .table = &admin_table, .help = "the operators' own door" },
     { .name = "log", .type = CONF_STRUCT, .offset = AT(log), .table = &log_table, .help = "what is written down" },
     { .name = "load", .type = CONF_STRUCT, .offset = AT(load), .table = &load_table, .help = "when optional context fields are dropped" },
-    { .name = "shutdown", .type = CONF_STRUCT, .offset = AT(shutdown), .table = &shutdown_table, .help = "how the program ends" },
+    { .name = "shutdown", .type = CONF_STRUCT, .offset = AT(shutdown), .table = &shutdown_table, .help = "how the program ends, and what a reload takes away" },
     END,
 };
 const struct conf_table config_table = { .name = "configuration", .size = sizeof(struct config_raw), .fields = config_rows, .check = check_version,

@@ -146,8 +146,9 @@ void upstream_uncheck(struct upstream *u) {
         e->health = NULL;
     }
 }
-void upstream_retire(struct upstream *u) {
+void upstream_retire(struct upstream *u, span time) {
     u->retired = true;
+    leaving_begin(&u->leaving, u->w, time);
     upstream_uncheck(u);
     LIST_EACH(&u->endpoints, e, struct endpoint, node) { endpoint_vacate(e); }
 }

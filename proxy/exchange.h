@@ -240,6 +240,10 @@ bool exchange_bridge_request_end(struct exchange *x); /* false: it has failed */
 bool exchange_bridge_head(struct exchange *x, struct head *down);
 void exchange_bridge_body(struct exchange *x, const uint8_t *p, size_t n, bool copied);
 bool exchange_bridge_end(struct exchange *x, const struct head *trailers); /* false: it has failed */
+/* It asks that upstream, or is about to again: what its client still has to take is no matter of an upstream. */
+static inline bool exchange_asks(const struct exchange *x, const struct upstream *u) {
+    return x->upstream == u && (!list_is_empty(&x->attempts) || x->waiting);
+}
 /* An attempt is closed: maybe that was the last thing. */
 void exchange_settle(struct exchange *x);
 /* The context's id as logs and calls have it. */

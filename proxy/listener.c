@@ -61,7 +61,7 @@ static void on_client_gone(struct conn *c, const struct fault *f) {
 static void on_client_freed(struct conn *c) {
     struct worker_metrics *m = &c->w->metrics;
     metric_dec(m, METRIC_CONNECTIONS_OPEN);
-    listener_of(c)->nconns--;
+    if (--listener_of(c)->nconns == 0) leaving_end(&listener_of(c)->leaving);
     c->w->nclients--;
     snapshot_unref(listener_of(c)->snapshot);
 }
@@ -69,6 +69,8 @@ static const struct conn_owner client_owner = {
     .on_open = on_client_open, .on_gone = on_client_gone, .on_freed = on_client_freed,
     .bytes_in = METRIC_DOWN_BYTES_IN, .bytes_out = METRIC_DOWN_BYTES_OUT,
 };
+
+bool listener_has(const struct listener *l, const struct conn *c) { return c->owner == &client_owner && listener_of(c) == l; }
 
 static bool has_room(const struct listener *l) {
     const struct worker *w = l->w;
@@ -138,6 +140,7 @@ static void listener_accept_on(struct listener *l, int fd) {
 struct listener *listener_new(struct worker *w, const struct listener_conf *conf, struct str name, int fd, const struct codec_events *ev) {
     struct listener *l = mem_zalloc(sizeof *l);
     *l = (struct listener){ .w = w, .snapshot = w->snapshot, .conf = conf, .name = name, .ev = ev, .rest = { .fire = on_rested } };
+    l->leaving.listener = l;
     if (conf->tls) l->tls = tls_server_ref(conf->tls->built);
     l->times = (struct conn_times){ conf->tls ? conf->timeouts.tls_handshake : conf->timeouts.idle, conf->timeouts.header, conf->timeouts.idle,
                                     conf->timeouts.write, conf->timeouts.linger };
@@ -162,6 +165,7 @@ void listener_stop(struct listener *l) {
 }
 void listener_free(struct listener *l) {
     listener_close(l); /* nobody is taken any more: a client would outlive its listener */
+    leaving_end(&l->leaving);
     tls_server_unref(l->tls);
     free(l);
 }
@@ -181,11 +185,15 @@ static void move_client(struct conn *c, struct listener *from, struct listener *
     snapshot_unref(from->snapshot);
     conn_retime(c, &to->times);
 }
-void listener_move_clients(struct worker *w, const struct snapshot *before) {
+void listener_move_clients(struct worker *w, const struct snapshot *before, span time) {
     LIST_EACH(&w->conns, c, struct conn, all) {
         struct listener *l = c->owner == &client_owner ? listener_of(c) : NULL;
         if (!l || l->snapshot != before) continue;
         if (l->heir) move_client(c, l, l->heir);
         else conn_shutdown(c, false);
+    }
+    for (size_t i = 0; i < before->nlisteners; i++) {
+        struct listener *l = before->listeners[i];
+        if (!l->heir && l->nconns > 0) leaving_begin(&l->leaving, w, time);
     }
 }

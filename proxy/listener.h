@@ -4,6 +4,7 @@
 #define CURFEW_PROXY_LISTENER_H
 #include "proxy/config.h"
 #include "proxy/conn.h"
+#include "proxy/leaving.h"
 
 struct service;
 struct listener {
@@ -21,6 +22,7 @@ struct listener {
     const struct service *service;    /* borrowed; NULL: the gateway's own clients */
     size_t nconns;
     struct conn_times times;
+    struct leaving leaving;           /* once no snapshot after its own has it */
 };
 /* Binds and listens. The main thread's, before any worker hears of it, so that a fault leaves all as it is. -1: *say: why (static or errno's). */
 int listener_open(const struct listener_conf *conf, const char **say);
@@ -37,7 +39,8 @@ void listener_free(struct listener *l);
 /* l has the address of `before`, a listener of the snapshot before: it takes its socket, and, where clients_stay, is to take its clients. */
 void listener_succeed(struct listener *l, struct listener *before, bool clients_stay);
 /* Each client of a listener of that snapshot goes on with its heir, whose timeouts, trust and routes hold from its next request on; without one it
- * goes as in a drain. */
-void listener_move_clients(struct worker *w, const struct snapshot *before);
+ * goes as in a drain, within that time. */
+void listener_move_clients(struct worker *w, const struct snapshot *before, span time);
 static inline struct listener *listener_of(const struct conn *c) { return c->owner_data; }
+bool listener_has(const struct listener *l, const struct conn *c); /* it is one of its clients */
 #endif

@@ -116,7 +116,7 @@ static void take_upstreams(struct snapshot *s, const struct snapshot *old, const
         s->upstreams[s->nupstreams++] = upstream_ref(u);
     }
     for (size_t i = 0; i < old->nupstreams; i++) {
-        if (!d->upstream_stays[i]) upstream_retire(old->upstreams[i]);
+        if (!d->upstream_stays[i]) upstream_retire(old->upstreams[i], s->config->shutdown.drain_removed);
     }
 }
 
@@ -135,7 +135,7 @@ static void take_listeners(struct snapshot *s, struct snapshot *old, struct hand
         snapshot_add_listener(s, l);
     }
     for (size_t i = 0; i < old->nlisteners; i++) listener_stop(old->listeners[i]); /* whose socket nobody took */
-    listener_move_clients(s->w, old);
+    listener_move_clients(s->w, old, s->config->shutdown.drain_removed);
 }
 
 /* ---- taking it ------------------------------------------------------------------------------------------------------------------------ */

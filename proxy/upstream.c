@@ -152,6 +152,8 @@ static const struct conn_owner up_owner = {
     .on_open = on_up_open, .on_gone = on_up_gone, .on_freed = on_up_freed, .bytes_in = METRIC_UP_BYTES_IN, .bytes_out = METRIC_UP_BYTES_OUT,
 };
 
+bool upstream_has(const struct upstream *u, const struct conn *c) { return c->owner == &up_owner && endpoint_of(c)->u == u; }
+
 static struct tls *make_tls(int fd, void *arg) {
     struct endpoint *e = arg;
     return tls_connect(e->u->tls, fd, e->conf->host);
@@ -326,6 +328,7 @@ void upstream_slots(struct conn *c) {
 struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf, struct str name, const struct codec_events *ev) {
     struct upstream *u = mem_zalloc(sizeof *u);
     u->w = w;
+    u->leaving.upstream = u;
     u->lease = lease_ref(w->snapshot->lease);
     u->conf = conf;
     u->name = name;
@@ -352,6 +355,7 @@ void upstream_unref(struct upstream *u) {
     assert(u->refs > 0);
     if (--u->refs > 0) return;
     assert(u->waiting.n == 0 && u->borrowed == 0);
+    leaving_end(&u->leaving);
     upstream_unwatch(u);
     while (!list_is_empty(&u->endpoints)) endpoint_remove(LIST_OF(u->endpoints.next, struct endpoint, node));
     tls_client_unref(u->tls);

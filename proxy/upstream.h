@@ -39,8 +39,10 @@ void upstream_take_tls(struct upstream *u, struct tls_client *tls);
 /* Held by the snapshots that have it, and by its connections. */
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u); /* the last one: nobody waits any more (asserted) */
-/* The configuration has it no more: idle connections close, the others when they are done, and nobody checks it. Who holds it may still ask it. */
-void upstream_retire(struct upstream *u);
+/* The configuration has it no more: idle connections close, the others when they are done, within that time, and nobody checks it. Who holds it may
+ * still ask it. */
+void upstream_retire(struct upstream *u, span time);
+bool upstream_has(const struct upstream *u, const struct conn *c); /* it is one of its pool */
 /* Asks for a connection with a free slot. Either callback may come inside the call. */
 void upstream_ask(struct upstream *u, struct place *p);
 /* Leaves the queue; idempotent. True: it was queued, the upstream has not heard of it. */

@@ -50,6 +50,7 @@ struct upstream {
     struct conn_times times;
     bool pumping;
     bool retired;                /* it is kept by those who began under a configuration that had it */
+    struct leaving leaving;      /* ... for so long */
 };
 
 void endpoint_add(struct upstream *u, const struct address *conf, const struct sockaddr_storage *sa, socklen_t len);

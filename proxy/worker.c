@@ -97,7 +97,6 @@ static void on_log_timer(struct timer *t, instant now) {
     access_log_flush(w->log);
     metric_set(&w->metrics, METRIC_LOG_DROPPED, w->dropped_before + access_log_dropped(w->log));
 }
-static void on_drain_timer(struct timer *t, instant now);
 static void init_loop(struct worker *w) {
     struct event_config *cfg = event_config_new();
     event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
@@ -132,7 +131,6 @@ void worker_init(struct worker *w, const struct os *os, unsigned index, unsigned
     w->scratch = mem_alloc(SCRATCH_BYTES);
     struct list *lists[] = { &w->ready, &w->touched, &w->reap, &w->beating, &w->doubted, &w->borrowers, &w->conns, &w->after_feed, &w->calls, &w->exchanges, &w->finished, &w->stale };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) list_init(lists[i]);
-    w->drain_timer.fire = on_drain_timer;
     w->log_timer.fire = on_log_timer;
     w->mail_end = &w->mail;
     pthread_mutex_init(&w->mail_lock, NULL);
@@ -237,25 +235,6 @@ void worker_run(struct worker *w) {
 static void end_all(struct worker *w, enum ending why) {
     LIST_EACH(&w->exchanges, x, struct exchange, node) { context_end(&x->context, why, 0); }
 }
-/* The afterlife of what was ended is over, too: who still flushes, lingers or drains is dropped. */
-static void on_drop_timer(struct timer *t, instant now) {
-    (void)now;
-    struct worker *w = CONTAINER_OF(t, struct worker, drain_timer);
-    static const struct fault gone = { .why = ENDING_SHUTDOWN, .say = "the gateway stopped" };
-    end_all(w, ENDING_SHUTDOWN);
-    LIST_EACH(&w->conns, c, struct conn, all) { conn_lose(c, &gone, false); }
-    if (w->nconns) wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, span_s(1)));
-}
-/* The drain time is over: what still lives is ended and answered; a second later, who has not closed by then is dropped. */
-static void on_drain_timer(struct timer *t, instant now) {
-    (void)now;
-    struct worker *w = CONTAINER_OF(t, struct worker, drain_timer);
-    if (w->nexchanges) log_warn("worker", "drain time is over: %zu exchanges are ended", w->nexchanges);
-    end_all(w, ENDING_SHUTDOWN);
-    LIST_EACH(&w->conns, c, struct conn, all) { conn_shutdown(c, true); }
-    w->drain_timer.fire = on_drop_timer;
-    wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, span_s(1)));
-}
 void worker_drain(struct worker *w) {
     if (w->draining) return;
     w->draining = true;
@@ -264,7 +243,7 @@ void worker_drain(struct worker *w) {
     health_stop(w);
     LIST_EACH(&w->conns, c, struct conn, all) { conn_shutdown(c, false); }
     span limit = w->snapshot->config ? w->snapshot->config->shutdown.drain : span_ms(0);
-    wheel_arm(&w->wheel, &w->drain_timer, instant_add(w->now, limit));
+    leaving_begin(&w->leaving, w, limit);
 }
 void worker_stop(struct worker *w) { w->stopped = true; }
 
@@ -291,7 +270,7 @@ void worker_free(struct worker *w) {
     snapshot_free_stale(w);
     if (w->resolver) resolver_free(w->resolver);
     access_log_free(w->log);
-    wheel_disarm(&w->wheel, &w->drain_timer);
+    leaving_end(&w->leaving);
     wheel_disarm(&w->wheel, &w->log_timer);
     load_free(w);
     log_at(gateway ? LOG_INFO : LOG_DEBUG, "worker",

@@ -12,6 +12,7 @@
 #include "proxy/body.h"
 #include "proxy/config.h"
 #include "proxy/conn.h"
+#include "proxy/leaving.h"
 #include "proxy/load.h"
 #include "proxy/metrics.h"
 #include "proxy/snapshot.h"
@@ -63,7 +64,8 @@ struct worker {
     struct access_log *log;          /* owned; NULL: disabled */
     uint64_t dropped_before;         /* lines that logs before this one lost */
     bool draining, stopped;
-    struct timer drain_timer, log_timer;
+    struct leaving leaving;          /* as it drains */
+    struct timer log_timer;
     int timer_fd; struct event timer_event; instant timer_at; /* what the timerfd is set to; NEVER: unset */
     int mail_fd; struct event mail_event; pthread_mutex_t mail_lock; struct message *mail, **mail_end;
     pthread_t thread;

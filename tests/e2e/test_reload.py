@@ -163,6 +163,34 @@ def test_a_listener_that_goes():
         expect(kept.answer().body, b"/kept")
 
 
+def test_what_a_reload_took_away_has_limited_time():
+    """shutdown.drain_removed: what is under way on a listener that is gone, and at an upstream that is gone, ends as shutdown when that is over, the first with its
+    connection; what the new configuration has goes on."""
+    release = threading.Event()
+    with Upstream(serve(held(release))) as stays, Upstream(serve(silent)) as goes:
+        routes = [{"match": {"path": "/slow/stays"}, "upstream": "stays"}, {"match": {"path": "/*"}, "upstream": "goes"}]
+        with Gateway({"stays": stays, "goes": goes}, listeners={"second": {}}, routes=routes, workers=2) as g:
+            gone, on, asks = g.connect("second"), g.connect(), g.connect()
+            for wire, path in ((gone, "/slow/stays"), (on, "/slow/stays"), (asks, "/slow/goes")):
+                wire.send(get(path))
+            stays.wait_requests(2)
+            goes.wait_requests(1)
+            g.reload(listeners={"plain": g.keys["listeners"]["plain"]}, upstreams={"stays": g.keys["upstreams"]["stays"]}, routes=routes[:1],
+                     shutdown={"drain_removed": "300ms"})
+            for wire, what in ((gone, "listener"), (asks, "upstream")):
+                answer = wire.answer()
+                expect((answer.status, answer.json()["ending"]), (503, "shutdown"))
+                expect_in(f"its {what} was removed", answer.json()["detail"])
+            gone.expect_end(within=3)
+            goes.wait_end()
+            expect_in("listener second was removed, and drain_removed is over: 1 exchanges are ended", g.messages())
+            expect_in("upstream goes was removed, and drain_removed is over: 1 exchanges are ended", g.messages())
+            release.set()
+            expect(on.answer().status, 200)
+            asks.send(get("/slow/stays"))
+            expect(asks.answer().status, 200)
+
+
 def test_a_listener_that_comes():
     """New listeners are there when the reload is, on TCP and on a unix socket; the socket's file goes with its listener."""
     with Upstream(answering(b"x")) as up, Gateway(up, workers=2) as g:

@@ -366,6 +366,185 @@ static void its_connections_of_http2_get_a_goaway_and_their_streams_end(void **s
     h2_free(c);
 }
 
+/* ---- what is taken away has some time ----------------------------------------------------------------------------------------------------- */
+#define REMOVED_5S .shutdown = "30s, drain_removed: 5s"
+#define NO_LISTENER .address = "127.0.0.1:8081"
+static void a_request_on_a_listener_that_is_gone_has_the_time_of_the_new_configuration_and_is_answered(void **state) {
+    (void)state;
+    stage((struct given){ .shutdown = "30s, drain_removed: 1s" });
+    struct sock *c, *u = asked(&c, GET("x-request-timeout: 50s\r\n"));
+    step(1 * SECONDS);
+    reloads((struct given){ NO_LISTENER, REMOVED_5S });
+    at(5999 * MS);
+    assert_silent(c);
+    assert_open(u);
+    at(6000 * MS);
+    assert_has(assert_answer(c, 503), "its listener was removed");
+    assert_true(is_over(c));
+    assert_reset(u);
+    assert_ended_at("shutdown", "close");
+    assert_logged("status", "503");
+    assert_int_equal(world.w.nsnapshots, 1);
+}
+static void a_stream_of_http2_on_it_is_reset_and_its_connection_closes(void **state) {
+    (void)state;
+    stage((struct given){ 0 });
+    struct h2 *c = h2_client();
+    int32_t a = h2_get(c, "/a", NULL);
+    h2_settle(c, NULL);
+    struct sock *u = upstream();
+    upstream_sends(u, ANSWER("content-length: 100\r\n") "half");
+    h2_settle(c, NULL);
+    reloads((struct given){ NO_LISTENER, REMOVED_5S });
+    h2_settle(c, NULL);
+    at(4999 * MS);
+    assert_open(c->s);
+    at(5000 * MS);
+    h2_settle(c, NULL);
+    assert_h2_reset(c, a, NGHTTP2_INTERNAL_ERROR);
+    assert_true(is_over(c->s));
+    assert_true(u->closed);
+    assert_ended("shutdown");
+    h2_free(c);
+}
+static void a_tunnel_on_it_lasts_no_longer(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "deadline: { streaming: { idle: none } }" });
+    struct sock *c, *u = asked(&c, "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    upstream_sends(u, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    assert_answer(c, 101);
+    reloads((struct given){ NO_LISTENER, REMOVED_5S });
+    at(4 * SECONDS);
+    client_sends(c, "still here");
+    upstream_got(u, "still here");
+    at(5 * SECONDS);
+    assert_reset(c);
+    assert_true(u->closed);
+    assert_ended("shutdown");
+}
+/* An answer of ours that nobody takes does not keep its connection. */
+static void a_second_later_who_takes_nothing_is_dropped(void **state) {
+    (void)state;
+    stage((struct given){ .listener = "timeouts: { write: none }" });
+    struct sock *c, *u = asked(&c, GET("x-request-timeout: 50s\r\n"));
+    takes(c, 0);
+    reloads((struct given){ NO_LISTENER, REMOVED_5S });
+    at(5 * SECONDS);
+    assert_reset(u);
+    at(5999 * MS);
+    assert_open(c);
+    at(6000 * MS);
+    assert_true(c->closed);
+    assert_ended("shutdown");
+    assert_int_equal(world.w.nsnapshots, 1);
+}
+static void where_it_is_none_they_may_take_as_long_as_they_like(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "deadline: { default: none, idle: none }" });
+    struct sock *c, *u = asked(&c, GET());
+    reloads((struct given){ NO_LISTENER, .upstream = ELSEWHERE, .shutdown = "30s, drain_removed: none" });
+    step(5 * HOUR);
+    answered(c, u);
+    assert_true(is_over(c));
+}
+static void who_is_on_a_listener_that_stays_is_left_alone(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "deadline: { default: none, idle: none }" });
+    struct sock *c, *u = asked(&c, GET());
+    reloads((struct given){ REMOVED_5S });
+    step(1 * HOUR);
+    answered(c, u);
+    assert_open(c);
+}
+/* It came by the first, was taken over by the second, and the third has neither. */
+static void a_client_that_was_handed_on_goes_with_the_listener_that_has_it(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "deadline: { default: none, idle: none }" });
+    struct sock *c, *u = asked(&c, GET());
+    reloads((struct given){ REMOVED_5S });
+    step(10 * SECONDS);
+    reloads((struct given){ NO_LISTENER, REMOVED_5S });
+    step(4999 * MS);
+    assert_open(c);
+    step(1 * MS);
+    assert_answer(c, 503);
+    assert_reset(u);
+    assert_ended("shutdown");
+}
+static void a_request_to_an_upstream_that_is_gone_has_as_long_and_its_client_stays(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "deadline: { default: none, idle: none }" });
+    struct sock *c, *u = asked(&c, GET()), *d, *v;
+    reloads((struct given){ TO_OTHER, REMOVED_5S });
+    at(4999 * MS);
+    assert_open(u);
+    v = asked(&d, GET()); /* of the new one */
+    at(5000 * MS);
+    assert_has(assert_answer(c, 503), "its upstream was removed");
+    assert_reset(u);
+    assert_ended_at("shutdown", "close");
+    assert_open(c);
+    answered(d, v);
+    assert_int_equal(world.w.nsnapshots, 1);
+}
+static void so_has_who_waits_for_it_and_who_is_about_to_try_it_again(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = "max_connections: 1", .policy = "deadline: { default: none, idle: none }, retry: { when: [ 503 ], backoff: { base: 30s, max: 30s } }" });
+    struct sock *a, *u = asked(&a, GET("x: y\r\n"));
+    upstream_sends(u, "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
+    struct sock *b = asks(GET()), *c = asks(GET());
+    reloads((struct given){ .upstream = ELSEWHERE, REMOVED_5S });
+    at(5 * SECONDS);
+    assert_answer(a, 503);
+    assert_answer(b, 503);
+    assert_answer(c, 503);
+    for (int i = 0; i < 3; i++) assert_ended("shutdown");
+    assert_true(u->closed);
+}
+/* Its upstream is done with it: how long its client takes is no matter of that. */
+static void an_answer_that_came_whole_is_delivered_however_slowly(void **state) {
+    (void)state;
+    stage((struct given){ 0 });
+    struct sock *c, *u = asked(&c, GET());
+    takes(c, 0);
+    upstream_sends(u, ANSWER("content-length: 5000\r\n"));
+    sends_n(u, 'x', 5000);
+    reloads((struct given){ .upstream = ELSEWHERE, REMOVED_5S });
+    at(10 * SECONDS);
+    takes(c, UNBOUNDED);
+    assert_answer(c, 200);
+    assert_ended("completed");
+}
+static void an_upstream_that_takes_nothing_is_dropped_with_what_it_was_sent(void **state) {
+    (void)state;
+    stage((struct given){ .upstream = UP2 ", write_timeout: none", .policy = "deadline: { default: none, idle: none }, cancel: { http2: [ none ] }" });
+    struct sock *c = asks(GET());
+    struct h2 *u = h2_upstream();
+    h2_read(u), h2_write(u);
+    settle();
+    takes(u->s, 0);
+    reloads((struct given){ TO_OTHER, REMOVED_5S });
+    at(5999 * MS);
+    assert_answer(c, 503);
+    assert_false(u->s->closed);
+    at(6000 * MS);
+    assert_true(u->s->closed);
+    assert_ended("shutdown");
+    assert_int_equal(world.w.nsnapshots, 1);
+    h2_free(u);
+}
+static void a_drain_that_comes_meanwhile_is_not_held_up(void **state) {
+    (void)state;
+    stage((struct given){ .policy = "deadline: { default: none, idle: none }" });
+    struct sock *c, *u = asked(&c, GET());
+    reloads((struct given){ NO_LISTENER, .upstream = ELSEWHERE, .shutdown = "2s, drain_removed: 1h" });
+    worker_post_kind(&world.w, MESSAGE_DRAIN);
+    at(2000 * MS);
+    assert_answer(c, 503);
+    assert_true(is_over(u));
+    assert_ended("shutdown");
+}
+
 /* ---- what goes on by name ----------------------------------------------------------------------------------------------------------------- */
 #define NAMED(name) "  - { match: { path: /* }, upstream: app, name: " name " }"
 static uint64_t completed(size_t route) { return atomic_load(&world.w.metrics.routes->v[route]->requests[ENDING_COMPLETED]); }
@@ -525,6 +704,18 @@ int main(void) {
         SCENE(trust_that_was_withdrawn_holds_from_the_next_request_on),
         SCENE(a_listener_counts_the_clients_that_it_took_over), SCENE(streams_of_http2_go_on_and_new_ones_come_on_the_same_connection),
         SCENE(the_clients_of_a_listener_that_is_gone_finish_as_in_a_drain), SCENE(its_connections_of_http2_get_a_goaway_and_their_streams_end),
+        SCENE(a_request_on_a_listener_that_is_gone_has_the_time_of_the_new_configuration_and_is_answered),
+        SCENE(a_stream_of_http2_on_it_is_reset_and_its_connection_closes),
+        SCENE(a_tunnel_on_it_lasts_no_longer),
+        SCENE(a_second_later_who_takes_nothing_is_dropped),
+        SCENE(where_it_is_none_they_may_take_as_long_as_they_like),
+        SCENE(who_is_on_a_listener_that_stays_is_left_alone),
+        SCENE(a_client_that_was_handed_on_goes_with_the_listener_that_has_it),
+        SCENE(a_request_to_an_upstream_that_is_gone_has_as_long_and_its_client_stays),
+        SCENE(so_has_who_waits_for_it_and_who_is_about_to_try_it_again),
+        SCENE(an_answer_that_came_whole_is_delivered_however_slowly),
+        SCENE(an_upstream_that_takes_nothing_is_dropped_with_what_it_was_sent),
+        SCENE(a_drain_that_comes_meanwhile_is_not_held_up),
         SCENE(counters_of_a_route_go_on_by_its_name), SCENE(a_route_that_is_watched_from_now_on_has_room_to_count),
         SCENE(what_is_known_of_a_routes_latency_stays_while_its_policy_does), SCENE(two_in_one_turn_are_as_good_as_one),
         SCENE(fifty_of_them_leave_nothing_behind), SCENE(one_that_comes_while_it_drains_changes_nothing),

@@ -631,7 +631,7 @@ static inline void assert_nothing_left(void) {
                     ending_name(x->context.ending), x->answered, (unsigned long long)body_waiting(&x->down, x->down_offset),
                     x->up.complete ? "complete" : "coming", x->leg.session ? "open" : "closed", list_is_empty(&x->attempts) ? "over" : "open");
     }
-    size_t timers = (size_t)log_pending() + timer_is_armed(&w->drain_timer) + timer_is_armed(&w->load.over);
+    size_t timers = (size_t)log_pending() + timer_is_armed(&w->leaving.timer) + timer_is_armed(&w->load.over);
     LIST_EACH(&w->conns, c, struct conn, all) {
         timers += timer_is_armed(&c->timer);
         assert_int_equal(c->session.live, 0);
@@ -672,7 +672,7 @@ static inline int leave(void **state) {
         step(HOUR); /* idle connections go, too */
         assert_int_equal(world.w.nconns, 0);
         assert_int_equal(world.w.nsnapshots, 1); /* nobody holds an old one */
-        assert_int_equal(world.w.wheel.armed, timer_is_armed(&world.w.drain_timer));
+        assert_int_equal(world.w.wheel.armed, timer_is_armed(&world.w.leaving.timer));
     }
     unstage();
     return 0;

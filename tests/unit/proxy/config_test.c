@@ -237,6 +237,7 @@ static void every_key_has_a_default(void **state) {
     assert_int_equal(c->log.access, ACCESS_STDOUT);
     assert_int_equal(c->log.level, LOG_INFO);
     assert_int_equal(c->shutdown.drain.ns, 30 * NS_PER_S);
+    assert_int_equal(c->shutdown.drain_removed.ns, 600 * NS_PER_S);
     assert_int_equal(c->policies.n, 1);
     assert_true(str_eq(c->policies.names[0], STR("default")));
     config_unref(c);
