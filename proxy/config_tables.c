@@ -240,8 +240,17 @@ static const struct conf_field admin_rows[] = {
 static const struct conf_table admin_table = { .name = "admin", .size = sizeof(struct admin_conf), .fields = admin_rows,
     .help = "/healthz, /readyz, /metrics, /contexts, /context/optional. Left out: none of them; {}: on 127.0.0.1:9901." };
 
+/* What users of other proxies write for `disabled`; here it would quietly become a file of that name. */
+static bool means_disabled(struct str word) {
+    static const char *const words[] = { "off", "no", "none", "false", "null", "~" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (str_eq_nocase(word, str_of(words[i]))) return true;
+    return false;
+}
 static bool parse_access(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at) {
     struct log_conf *log = (void *)((char *)at - f->offset);
+    if (n->kind == CONF_SCALAR && means_disabled(n->text))
+        return config_refuse(c, n, f, "write disabled, or, for a file of that name, ./ before it", "expected stdout, disabled, or the name of a file");
     if (n->kind != CONF_SCALAR || !n->text.n) return config_refuse(c, n, f, NULL, "expected stdout, disabled, or the name of a file");
     log->access = str_eq(n->text, STR("stdout")) ? ACCESS_STDOUT : str_eq(n->text, STR("disabled")) ? ACCESS_DISABLED : ACCESS_FILE;
     if (log->access == ACCESS_FILE) log->access_file = n->text;
