@@ -40,6 +40,7 @@ static void check_call(struct conf *c, const struct conf_node *n, void *at) {
     if (!is_token(call->method)) conf_error(c, conf_pos_of(n, "method"), NULL, "\"%.*s\" is no method", STR_ARG(call->method));
     if (call->path.n && !is_path_target(call->path))
         conf_error(c, conf_pos_of(n, "path"), NULL, "the path begins with / and has neither blanks nor #");
+    if (path_has_dot_segment(call->path)) conf_error(c, conf_pos_of(n, "path"), NULL, "the path has a segment . or ..");
     for (size_t i = 0; i < call->endings.n; i++) {
         enum ending e = check_ending(c, call->endings.v[i].at);
         if (e != ENDING_NONE && ending_rows[e].upstream != ENDING_UP_CANCEL)
@@ -54,13 +55,13 @@ static const struct conf_field call_fields[] = {
     { .name = "method", .type = CONF_STRING, .offset = offsetof(struct call_policy, method), .def = "POST", .help = "its method" },
     { .name = "path", .type = CONF_STRING, .offset = offsetof(struct call_policy, path), .required = true,
       .help = "its path; {request.path.NAME} is a capture of the route, {request.header.NAME} and {response.NAME} are headers, {context.id} and "
-              "{ending} the log's; values are percent-encoded a segment, and an empty one fails the call" },
+              "{ending} the log's; values are percent-encoded a segment; an empty one fails the call, and so do values that would make a segment . or .." },
     { .name = "headers", .type = CONF_CUSTOM, .offset = offsetof(struct call_policy, headers), .parse = parse_call_headers,
       .print = conf_print_node,
       .shape = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}", .help = "its headers; values may hold names as the path's" },
     { .name = "body", .type = CONF_STRING, .offset = offsetof(struct call_policy, body),
-      .help = "its body; may hold names as the path's; where it begins with { or [ their values are escaped as in a string of JSON, else they stand as they are; "
-              "left out: none" },
+      .help = "its body; may hold names as the path's; by the call's content-type their values are escaped as in a string of JSON, a form or XML; without one of "
+              "these by how it begins: { or [ is JSON, < is XML; else they stand as they are; left out: none" },
     { .name = "timeout", .type = CONF_DURATION, .offset = offsetof(struct call_policy, timeout), .def = "1s", .min = NS_PER_MS,
       .max = 60 * NS_PER_S, .help = "how long the call may take" },
     { .name = "rate", .type = CONF_RATE, .offset = offsetof(struct call_policy, rate), .def = "50/s",
@@ -72,21 +73,30 @@ static const struct conf_field call_fields[] = {
 const struct conf_table call_table = { .name = "call", .size = sizeof(struct call_policy), .fields = call_fields, .check = check_call,
     .help = "A request of its own that tells the upstream to cancel, for servers that never notice a closed connection." };
 
-
 /* ---- building it --------------------------------------------------------------------------------------------------------------------- */
+static bool build_headers(const struct call_policy *p, const struct template_facts *f, struct arena *a, struct head *h, struct str *fault) {
+    for (size_t i = 0; i < p->nheaders; i++) {
+        struct str value;
+        if (!template_render(&p->header[i].value, f, ESCAPE_NONE, a, &value, fault)) return false;
+        head_add(h, p->header[i].name, value);
+    }
+    return true;
+}
 bool call_build(const struct call_policy *p, const struct template_facts *f, struct str authority, struct arena *a, struct head *h,
-                struct str *body, struct str *missing) {
+                struct str *body, struct str *fault) {
     head_init(h, a, true);
     h->method = p->method;
     h->scheme = STR("http");
     h->authority = authority;
-    if (!template_render(&p->path_template, f, TEMPLATE_IN_PATH, a, &h->target, missing)) return false;
-    if (!template_render(&p->body_template, f, template_use_of(&p->body_template), a, body, missing)) return false;
-    for (size_t i = 0; i < p->nheaders; i++) {
-        struct str value;
-        if (!template_render(&p->header[i].value, f, TEMPLATE_IN_TEXT, a, &value, missing)) return false;
-        head_add(h, p->header[i].name, value);
+    if (!template_render(&p->path_template, f, ESCAPE_SEGMENT, a, &h->target, fault)) return false;
+    if (path_has_dot_segment(h->target)) { /* as "..", or "." twice in {a}{b}: it would cancel something else */
+        *fault = STR("its path would have a segment . or .. by the values of its names");
+        return false;
     }
+    if (!build_headers(p, f, a, h, fault)) return false;
+    const struct field *type = head_find(h, TOKEN_CONTENT_TYPE);
+    enum escape how = escape_of_body(type ? type->value : (struct str){ 0 }, template_beginning(&p->body_template));
+    if (!template_render(&p->body_template, f, how, a, body, fault)) return false;
     h->body = body->n ? BODY_LENGTH : BODY_NONE;
     h->length = body->n;
     return true;

@@ -24,9 +24,9 @@ extern const struct conf_table call_table;
 
 /* Is it made after this ending? */
 static inline bool call_is_for(const struct call_policy *p, enum ending why) { return !p->ending_mask || (p->ending_mask >> why & 1); }
-/* The call's head and body, in the arena. False: a name of a template has no value; *missing says which. */
+/* The call's head and body, in the arena. False: a name of a template has no value, or values would make a dot segment of the path; *fault says so. */
 bool call_build(const struct call_policy *p, const struct template_facts *f, struct str authority, struct arena *a, struct head *h,
-                struct str *body, struct str *missing);
+                struct str *body, struct str *fault);
 /* What an answer to the call means: told, or already over (semantics 5). */
 static inline bool call_is_answered(uint16_t status) { return (status >= 200 && status < 300) || status == 404; }
 #endif

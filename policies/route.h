@@ -59,6 +59,9 @@ bool route_match(const struct route *routes, size_t n, const struct head *h, con
  * ignored. Methods are compared as they are: GET does not stand for HEAD. */
 /* The normalised form alone, for tests and fuzzing: path in, out in arena, or the same slice where nothing changed. False: bad. */
 bool route_normalise(struct arena *a, struct str path, struct str *out);
+/* Has it a segment . or .. before its query, in whichever way there is a server that takes one for it: escaped, behind a backslash or an escaped slash,
+ * before a parameter (";")? Broken escapes are bytes. */
+bool path_has_dot_segment(struct str target);
 /* Sets up->target from the match and the route's rewrite; query kept. */
 void route_rewrite(const struct route_match *m, struct arena *a, struct head *up);
 void route_edit_headers(const struct header_edits *e, struct head *h);

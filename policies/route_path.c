@@ -101,3 +101,22 @@ bool route_normalise(struct arena *a, struct str path, struct str *out) {
     if (!str_eq(made, path)) *out = made; /* an escape that stays as it was is no change: the target goes on as it came */
     return true;
 }
+
+bool path_has_dot_segment(struct str target) {
+    struct str path = str_first(target, str_index(target, '?'));
+    size_t dots = 0;
+    bool only = true; /* the segment has nothing else so far */
+    for (size_t i = 0; i < path.n; i++) {
+        int byte = path.p[i] == '%' ? escaped(path.p + i, path.n - i) : path.p[i];
+        if (path.p[i] == '%' && byte >= 0) i += 2;
+        if (byte == '/' || byte == '\\' || byte == ';') {
+            if (only && (dots == 1 || dots == 2)) return true;
+            only = byte != ';';
+            dots = 0;
+        } else {
+            only = only && byte == '.';
+            dots++;
+        }
+    }
+    return only && (dots == 1 || dots == 2);
+}

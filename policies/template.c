@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compiling and filling in templates: see template.h.
 #include "policies/template.h"
-#include "codecs/rpc_text.h"
 
 /* ---- compiling --------------------------------------------------------------------------------------------------------------------- */
 static const char *compile_name(struct arena *a, struct str inside, struct template_part *part) {
@@ -71,55 +70,26 @@ static struct str value_of(const struct template_part *p, const struct template_
     }
     return (struct str){ 0 };
 }
-static bool is_unreserved(unsigned char b) { /* RFC 3986 2.3 */
-    return (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') || b == '-' || b == '.' || b == '_' || b == '~';
+struct str template_beginning(const struct template *t) {
+    return t->n && t->v[0].source == TEMPLATE_TEXT ? t->v[0].text : (struct str){ 0 };
 }
-static size_t put(char *at, struct str s, bool encode) {
-    static const char hex[] = "0123456789ABCDEF";
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char b = (unsigned char)s.p[i];
-        if (!encode || is_unreserved(b)) {
-            at[n++] = (char)b;
-        } else {
-            at[n++] = '%';
-            at[n++] = hex[b >> 4];
-            at[n++] = hex[b & 15];
-        }
-    }
-    return n;
-}
-/* A client's quote must not end the string that its value stands in, and name a member of its own. */
-static struct str json_inside(struct arena *a, struct str s) {
-    struct str quoted = json_quote(a, s);
-    return (struct str){ quoted.p + 1, quoted.n - 2 };
-}
-/* A value that is "." or ".." would climb out of its segment, whatever its encoding. */
-static bool is_dots(struct str s) { return str_eq(s, STR(".")) || str_eq(s, STR("..")); }
-enum template_use template_use_of(const struct template *t) {
-    bool json = t->n && t->v[0].source == TEMPLATE_TEXT && (t->v[0].text.p[0] == '{' || t->v[0].text.p[0] == '[');
-    return json ? TEMPLATE_IN_JSON : TEMPLATE_IN_TEXT;
-}
-bool template_render(const struct template *t, const struct template_facts *f, enum template_use use, struct arena *a, struct str *out,
-                     struct str *missing) {
-    size_t room = 0;
+bool template_render(const struct template *t, const struct template_facts *f, enum escape how, struct arena *a, struct str *out, struct str *fault) {
+    size_t room = 0, n = 0;
     struct str *values = arena_alloc(a, (t->n + 1) * sizeof *values);
     for (size_t i = 0; i < t->n; i++) {
-        struct str v = value_of(&t->v[i], f);
-        bool named = t->v[i].source != TEMPLATE_TEXT;
-        values[i] = named && use == TEMPLATE_IN_JSON ? json_inside(a, v) : v;
-        if (named && (v.n == 0 || (use == TEMPLATE_IN_PATH && is_dots(v)))) {
-            *missing = t->v[i].text.n ? t->v[i].text : STR("a name");
+        const struct template_part *part = &t->v[i];
+        values[i] = value_of(part, f);
+        if (part->source != TEMPLATE_TEXT && values[i].n == 0) {
+            *fault = arena_printf(a, "{…%.*s} has no value", STR_ARG(part->text.n ? part->text : STR("a name")));
             return false;
         }
-        room += 3 * values[i].n;
+        if (part->source != TEMPLATE_TEXT) values[i] = escape_value(how, a, values[i], part->source == TEMPLATE_CAPTURE);
+        room += values[i].n;
     }
     char *p = arena_bytes(a, room);
-    size_t n = 0;
     for (size_t i = 0; i < t->n; i++) {
-        uint8_t source = t->v[i].source;
-        bool encode = use == TEMPLATE_IN_PATH && source != TEMPLATE_TEXT && source != TEMPLATE_CAPTURE;
-        n += put(p + n, values[i], encode);
+        if (values[i].n) memcpy(p + n, values[i].p, values[i].n);
+        n += values[i].n;
     }
     *out = (struct str){ p, n };
     return true;

@@ -5,6 +5,7 @@
 #define CURFEW_POLICIES_TEMPLATE_H
 #include "core/ending.h"
 #include "core/head.h"
+#include "policies/escape.h"
 #include "policies/route.h"
 
 enum template_source {
@@ -27,12 +28,8 @@ struct template_facts {
     struct str context_id;
     enum ending ending;
 };
-enum template_use { TEMPLATE_IN_PATH, /* values are percent-encoded as one segment (RFC 3986 3.3); captures are so already */
-                    TEMPLATE_IN_JSON, /* bodies that are JSON: values are escaped as inside a string of it */
-                    TEMPLATE_IN_TEXT  /* headers and other bodies: as they are */ };
-/* TEMPLATE_IN_JSON where the text begins as JSON does, with { or [; else TEMPLATE_IN_TEXT. */
-enum template_use template_use_of(const struct template *t);
-/* False: a name had no value, or an empty one; *missing is that name. Nothing is guessed: half a path would cancel something else. */
-bool template_render(const struct template *t, const struct template_facts *f, enum template_use use, struct arena *a, struct str *out,
-                     struct str *missing);
+/* The text that it begins with, up to its first name; empty: it begins with one. */
+struct str template_beginning(const struct template *t);
+/* False: a name had no value, or an empty one, and *fault, in the arena, says which. Nothing is guessed: half a path would cancel something else. */
+bool template_render(const struct template *t, const struct template_facts *f, enum escape how, struct arena *a, struct str *out, struct str *fault);
 #endif

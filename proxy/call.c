@@ -91,11 +91,11 @@ struct call *call_start(struct exchange *x, enum ending why) {
     char id[48];
     struct template_facts facts = { .request = x->request, .response = x->answer, .match = &x->match, .context_id = exchange_id(x, id),
                                     .ending = why };
-    struct str missing = { 0 };
+    struct str fault = { 0 };
     k->upstream = whom(x, p);
     struct str authority = upstream_authority(k->upstream);
-    if (!call_build(p, &facts, authority.n ? authority : x->request->authority, &x->arena, &k->head, &k->errand.body, &missing)) {
-        return not_made(w, why, arena_printf(&x->arena, "{…%.*s} has no value", STR_ARG(missing)));
+    if (!call_build(p, &facts, authority.n ? authority : x->request->authority, &x->arena, &k->head, &k->errand.body, &fault)) {
+        return not_made(w, why, fault);
     }
     if (!rate_allows(x, p)) {
         return not_made(w, why, STR("its rate is used up"));

@@ -2,6 +2,7 @@
 """The side-channel call: an upstream that never notices a closed connection is told on a second one."""
 import time
 
+import h2
 from harness import Gateway, Upstream, answering, eventually, expect, expect_between, get, ok, serve, silent
 
 CALL = {"method": "DELETE", "path": "/tasks/{request.path.id}", "headers": {"x-why": "{ending}", "x-who": "{request.header.x-user}"}, "timeout": "1s"}
@@ -107,6 +108,47 @@ def test_a_call_without_its_value_is_not_made():
         expect(g.logged()["cancel_level"], "close")
         expect(len(up.requests), 1, "requests at the upstream")
         assert "x-task} has no value" in g.messages(), g.messages()
+
+
+def by_http1(g, target, *fields):
+    return leave(g, target, *fields).close
+
+
+def by_http2(g, target, *fields):
+    return h2.Client(g).get(target, "x-user: 7", *fields).reset
+
+
+def test_no_join_of_values_climbs_out_of_the_calls_path():
+    """Where {a}{b} would be .., plain, escaped or before a parameter, no call is made, and the log says why; for clients of HTTP/1 and HTTP/2."""
+    joined = policy(path="/tasks/{request.header.x-a}{request.path.id}")
+    for asks in (by_http1, by_http2):
+        with Upstream(serve(slow_or_told)) as up, Gateway(up, policy=joined, routes=ROUTES) as g:
+            gets = 0
+            for a, part, told in ((".", ".;x", None), ("..", "%2Fusers", None), ("%2e.", "b", "/tasks/%252e.b")):
+                leaves = asks(g, f"/reports/{part}/run", f"x-a: {a}")
+                gets += 1
+                eventually(lambda n=gets: len([m for m in up.requests if m.method == "GET"]) == n, what="the request")
+                leaves()
+                expect(g.log(gets)[-1]["cancel_level"], "side_channel" if told else "close")
+                expect([m.target for m in up.requests if m.method == "DELETE"], [told] if told else [])
+            assert "its path would have a segment . or .." in g.messages(), g.messages()
+            expect(g.metric("curfew_cancel_call_failures_total"), 2.0)
+
+
+def test_a_calls_body_is_escaped_by_its_content_type():
+    """A client's value names no second field of a form, and no second element of XML."""
+    forged = 'x-task: 1&all=yes</id><all k="1"/>'
+    bodies = (("application/x-www-form-urlencoded", "id={request.header.x-task}", b"id=1%26all%3Dyes%3C%2Fid%3E%3Call%20k%3D%221%22%2F%3E"),
+              ("text/xml; charset=utf-8", "<id>{request.header.x-task}</id>", b"<id>1&amp;all=yes&lt;/id&gt;&lt;all k=&quot;1&quot;/&gt;</id>"))
+    for kind, body, wanted in bodies:
+        for asks in (by_http1, by_http2):
+            call = policy(method="POST", path="/cancel", body=body, headers={"content-type": kind})
+            with Upstream(serve(slow_or_told)) as up, Gateway(up, policy=call, routes=ROUTES) as g:
+                leaves = asks(g, "/reports/a/run", forged)
+                up.wait_requests(1)
+                leaves()
+                told = up.wait_requests(2)[1]
+                expect((told.method, told.get("content-type"), told.body), ("POST", kind, wanted))
 
 
 def test_calls_that_are_not_made_are_said_once_a_second():
