@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# docker build -t curfew . && docker run -p 8080:8080 -v ./curfew.yaml:/etc/curfew/curfew.yaml:ro curfew
+# docker build -t curfew . && docker run --stop-timeout 40 -p 8080:8080 -v "$PWD/conf:/etc/curfew:ro" curfew
+# where conf/curfew.yaml is the configuration; docs/operations.md says more.
 FROM debian:12-slim AS build
 WORKDIR /src
 COPY deploy/need.sh deploy/need.sh
@@ -9,11 +10,15 @@ RUN make -j"$(nproc)" all && make install DESTDIR=/out PREFIX=/usr && strip /out
 
 FROM debian:12-slim
 COPY deploy/need.sh /tmp/need.sh
+# What the base image runs with its owner's rights is of no use to somebody who has none.
 RUN /tmp/need.sh run && rm -rf /tmp/need.sh /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
- && useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin curfew
+ && groupadd --gid 10001 curfew && useradd --no-create-home --home-dir / --uid 10001 --gid 10001 --shell /usr/sbin/nologin curfew \
+ && find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
+# From the installation, whose modes do not depend on the umask of the checkout.
 COPY --from=build /out/usr/bin/curfew /usr/bin/curfew
-COPY deploy/curfew.yaml /etc/curfew/curfew.yaml
-USER 10001
+COPY --from=build /out/usr/share/doc/curfew/LICENSE /usr/share/doc/curfew/LICENSE
+COPY --from=build /out/etc/curfew/curfew.yaml /etc/curfew/curfew.yaml
+USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # Asks /readyz of the admin address; the configuration that is mounted must keep it.

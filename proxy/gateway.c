@@ -2,6 +2,7 @@
 // Workers, listeners and signals: see gateway.h. The main thread only waits for signals; every worker is a thread that shares nothing.
 #include "proxy/gateway.h"
 #include "proxy/admin.h"
+#include "proxy/notify.h"
 #include "proxy/reload.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ static void serve_signals(struct reload *g, const sigset_t *set) {
         if (sig == SIGTERM || sig == SIGINT) {
             log_info("gateway", draining ? "stopping" : "draining");
             tell_all(g, draining ? MESSAGE_STOP : MESSAGE_DRAIN);
+            if (!draining) notify_supervisor("STOPPING=1");
             draining = true;
         } else if (sig == SIGUSR1) {
             tell_all(g, MESSAGE_REOPEN_LOG);
@@ -53,6 +55,7 @@ static void run(struct reload *g, const sigset_t *set) {
     }
     log_info("gateway", "curfew " CURFEW_VERSION ": %zu workers, %zu listeners, %zu upstreams, %zu routes", g->n, g->config->listeners.n,
              g->config->upstreams.n, g->config->routes.n);
+    notify_supervisor("READY=1"); /* the listeners listen since start() */
     serve_signals(g, set);
     for (size_t i = 0; i < g->n; i++) pthread_join(g->workers[i].thread, NULL);
 }
