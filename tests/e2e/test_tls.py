@@ -261,6 +261,35 @@ def test_versions():
             assert "handshake failed" not in g.messages(), "scanners would flood the log"
 
 
+def test_ciphers_of_tls_1_2():
+    """Without `ciphers` a suite of TLS 1.2 has forward secrecy and AEAD or is not spoken, neither with a client nor with an upstream that would not be
+    verified; `ciphers` names others."""
+    old = "ECDHE-ECDSA-AES128-SHA"  # CBC
+    with Authority() as a:
+        pair = a.sign("a.test", "DNS:a.test")
+        server = a.server(pair, "http/1.1")
+        server.maximum_version = ssl.TLSVersion.TLSv1_2
+        server.set_ciphers(f"{old}:@SECLEVEL=0")
+        listeners = {**listener(pair), "old": {"tls": {"certificates": [pair], "ciphers": old}}}
+        with Upstream(secured(server, answering())) as up, Gateway(up, listeners=listeners, upstream={"tls": {"verify": False}}) as g:
+            for suites, name, spoken in ((old, "tls", None), ("ECDHE-ECDSA-AES128-SHA256", "tls", None), ("aNULL:eNULL", "tls", None), (old, "old", old),
+                                         ("ALL", "tls", "GCM")):
+                c = a.client(verify=False, high=ssl.TLSVersion.TLSv1_2)
+                c.set_ciphers(f"{suites}:@SECLEVEL=0")
+                if spoken:
+                    with shake(g, c, name=name) as s:
+                        assert spoken in s.cipher()[0], s.cipher()
+                else:
+                    try:
+                        shake(g, c, name=name).close()
+                        raise AssertionError(f"{suites} was spoken")
+                    except ssl.SSLError as e:
+                        assert "ALERT_HANDSHAKE_FAILURE" in str(e), e
+            expect(g.ask(get("/")).status, 503)
+            expect(g.logged()["ending"], "connect_failure")
+            expect(up.requests, [])
+
+
 def test_all_pairings_over_tls():
     """HTTP/1 and HTTP/2 over TLS in front of both over TLS: bodies both ways, :scheme and x-forwarded-proto are https."""
     sent, answered = os.urandom(300_000), os.urandom(400_000)

@@ -285,6 +285,29 @@ static void slots_follow_the_peers_settings(void **state) {
     side_close(&d);
 }
 
+/* RFC 9113 5.1.1: a client whose stream identifiers are used up opens a new connection. */
+static void a_connection_whose_stream_ids_are_used_up_retires(void **state) {
+    struct pair p;
+    (void)state;
+    pair_start(&p);
+    talk(&p);
+    nghttp2_session_set_next_stream_id(http2_of(p.up.s)->ng, INT32_MAX);
+    struct exchange *last = asked(&p.up, "GET", "/last"), *past = asked(&p.up, "GET", "/past");
+    talk(&p);
+    assert_int_equal(last->leg.id, INT32_MAX);
+    assert_ended(past, ENDING_REFUSED_STREAM, 0);
+    assert_true(past->fault.unprocessed && past->fault.passed_over); /* so another connection takes it */
+    assert_int_equal(p.up.s->slots, 0);
+    assert_false(p.up.s->reusable);
+    assert_int_equal(p.up.s->next, NEXT_MORE);
+    answer_plain(p.down.x[0], 200);
+    talk(&p);
+    assert_ended_well(last);
+    assert_int_equal(p.up.s->next, NEXT_CLOSE);
+    assert_int_equal(wrote(&p.up, NGHTTP2_GOAWAY, 0, -1), 1);
+    pair_close(&p);
+}
+
 static void a_client_over_its_streams_is_sent_away(void **state) {
     struct side d;
     (void)state;
@@ -590,6 +613,7 @@ int main(void) {
         cmocka_unit_test(an_upstream_that_sends_interim_answers_alone_is_broken),
         cmocka_unit_test(a_long_head_costs_its_connection_no_memory_afterwards),
         cmocka_unit_test(slots_follow_the_peers_settings),
+        cmocka_unit_test(a_connection_whose_stream_ids_are_used_up_retires),
         cmocka_unit_test(a_client_over_its_streams_is_sent_away),
         cmocka_unit_test(resets_stay_within_the_budget_of_the_connection),
         cmocka_unit_test(a_connection_that_waits_too_long_for_its_budget_retires),
