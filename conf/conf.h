@@ -72,7 +72,7 @@ struct conf_array { void *v; size_t n; size_t size; };           /* n structs of
 struct conf_map { void *v; size_t n; size_t size; struct conf_ref *names; };
 struct conf_word { const char *word; uint8_t value; const char *help; }; /* ended by word NULL */
 
-struct conf_writer { FILE *to; unsigned depth; }; /* depth: of the row that is printed, two blanks each */
+struct conf_writer { FILE *to; unsigned depth; bool masked; }; /* depth: of the row that is printed, two blanks each; masked: no secrets */
 struct conf_field { /* a row; arrays of rows end with name NULL */
     const char *name;
     enum conf_type type;
@@ -84,6 +84,7 @@ struct conf_field { /* a row; arrays of rows end with name NULL */
     const struct conf_word *words; /* ENUM */
     const struct conf_table *table; /* STRUCT, POINTER, STRUCTS, MAP. CUSTOM: for the reference and the schema alone, which print a MAP of it */
     bool (*parse)(struct conf *c, const struct conf_node *n, const struct conf_field *f, void *at); /* CUSTOM: false after reporting */
+    bool secret;                   /* STRING: it may be one; CUSTOM says so by conf_write_secret */
     const char *shape;             /* CUSTOM: JSON Schema of what it takes, as text */
     const char *help;              /* one line, for the reference */
     /* CUSTOM: the inverse of parse. Writes what stands behind "name:": a blank, the value in flow form and a newline, or a newline and
@@ -118,12 +119,13 @@ void conf_print_schema(FILE *to, const struct conf_table *root);    /* JSON Sche
 /* The inverse of conf_load: every row with the value that it has, as YAML that loads to the same and prints the same again. What holds nothing is
  * left out: a name or text that is absent, a NULL pointer, a number that is 0 in a row without a default, an empty map. */
 void conf_print_effective(FILE *to, const struct conf_table *table, const void *at);
+/* ... with "***" in place of each text that may be a secret, for others to read: it loads as well, and is not the same. */
+void conf_print_masked(FILE *to, const struct conf_table *table, const void *at);
 /* For `print`: a text in flow form, quoted where it could be read as something else, with $$ for $; a key of a flow map (no $$, and its colon); a
  * node; and the things of a map as deeper lines. */
 void conf_write_text(FILE *to, struct str text);
+void conf_write_secret(const struct conf_writer *w, struct str text);
 void conf_write_key(FILE *to, struct str key);
-void conf_write_node(FILE *to, const struct conf_node *n);
-void conf_print_node(struct conf_writer *w, const struct conf_field *f, const void *at); /* a `print`: at is a node's pointer, NULL nothing */
 void conf_write_map(struct conf_writer *w, const struct conf_table *table, const struct conf_map *m);
 /* Values as YAML would have them: for printing effective configuration and for tests. Returns the length, snprintf's way. */
 int conf_print_duration(char *buf, size_t n, span s);

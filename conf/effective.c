@@ -84,6 +84,8 @@ void conf_write_text(FILE *to, struct str text) {
     else write_quoted(to, text, true);
 }
 
+void conf_write_secret(const struct conf_writer *w, struct str text) { conf_write_text(w->to, w->masked ? STR("***") : text); }
+
 /* YAML 1.2 7.4.2: what stands before a colon without a ? has at most 1024 characters. An escape has up to ten for one byte. */
 #define SIMPLE_KEY_MAX 100u
 
@@ -96,29 +98,6 @@ static void write_key(FILE *to, struct str key, const char *long_colon) {
 }
 
 void conf_write_key(FILE *to, struct str key) { write_key(to, key, " :"); }
-
-void conf_write_node(FILE *to, const struct conf_node *n) {
-    if (n->kind == CONF_NULL) fputs("null", to);
-    if (n->kind == CONF_SCALAR) conf_write_text(to, n->text);
-    if (n->kind != CONF_LIST && n->kind != CONF_MAPPING) return;
-    bool is_list = n->kind == CONF_LIST;
-    fputc(is_list ? '[' : '{', to);
-    for (size_t i = 0; i < n->n; i++) {
-        fputs(i ? ", " : " ", to);
-        if (!is_list) conf_write_key(to, n->keys[i]->text), fputc(' ', to);
-        conf_write_node(to, n->items[i]);
-    }
-    fputs(is_list ? " ]" : " }", to);
-}
-
-void conf_print_node(struct conf_writer *w, const struct conf_field *f, const void *at) {
-    const struct conf_node *n = *(const struct conf_node *const *)at;
-    (void)f;
-    if (!n) return;
-    fputc(' ', w->to);
-    conf_write_node(w->to, n);
-    fputc('\n', w->to);
-}
 
 /* ---- scalars -------------------------------------------------------------------------------------------------------------------- */
 
@@ -176,7 +155,7 @@ static void write_line(struct conf_writer *w, struct str text) {
 
 static void write_string(struct conf_writer *w, const struct conf_field *f, const void *at) {
     const struct str *s = at;
-    if (!is_unsaid(f, s->n == 0)) write_line(w, *s);
+    if (!is_unsaid(f, s->n == 0)) write_line(w, f->secret && w->masked && s->n ? STR("***") : *s);
 }
 
 static void write_ref(struct conf_writer *w, const struct conf_field *f, const void *at) {
@@ -208,9 +187,10 @@ struct block { char *text; size_t n; }; /* owned */
 
 static void write_row(struct conf_writer *w, const struct conf_field *f, const void *at);
 
-static struct block rows_of(const struct conf_table *table, const void *at, unsigned depth) {
+/* As `of` writes: no deeper row says less, or more. */
+static struct block rows_of(const struct conf_writer *of, const struct conf_table *table, const void *at, unsigned depth) {
     struct block b = { 0 };
-    struct conf_writer w = { open_memstream(&b.text, &b.n), depth };
+    struct conf_writer w = { open_memstream(&b.text, &b.n), depth, of->masked };
     if (!w.to) abort(); /* style 15: no memory */
     struct conf_rows rows = { .table = table };
     for (const struct conf_field *f; (f = conf_next_row(&rows));) write_row(&w, f, (const char *)at + f->offset);
@@ -255,7 +235,7 @@ static void write_block(struct conf_writer *w, struct block b, unsigned depth) {
 }
 
 static void write_struct(struct conf_writer *w, const struct conf_field *f, const void *at) {
-    struct block b = rows_of(f->table, at, w->depth + 1);
+    struct block b = rows_of(w, f->table, at, w->depth + 1);
     if (b.n || f->required || f->type == CONF_POINTER) write_block(w, b, w->depth + 1);
     else free(b.text);
 }
@@ -273,7 +253,7 @@ static void write_structs(struct conf_writer *w, const struct conf_field *f, con
     if (!a->n && !f->required) return;
     fputs(a->n ? "\n" : " []\n", w->to);
     for (size_t i = 0; i < a->n; i++) {
-        struct block b = rows_of(f->table, (const char *)a->v + i * a->size, w->depth + 2);
+        struct block b = rows_of(w, f->table, (const char *)a->v + i * a->size, w->depth + 2);
         indent(w, w->depth + 1);
         fputc('-', w->to);
         if (!b.n || is_short(&b, w->depth + 2)) {
@@ -288,7 +268,7 @@ static void write_structs(struct conf_writer *w, const struct conf_field *f, con
 void conf_write_map(struct conf_writer *w, const struct conf_table *table, const struct conf_map *m) {
     if (m->n) fputc('\n', w->to);
     for (size_t i = 0; i < m->n; i++) {
-        struct block b = rows_of(table, (const char *)m->v + i * m->size, w->depth + 2);
+        struct block b = rows_of(w, table, (const char *)m->v + i * m->size, w->depth + 2);
         char colon[64]; /* of a long key, on a line of its own: else the ? would take all of it for the key */
         snprintf(colon, sizeof colon, "\n%*s:", (int)(2 * (w->depth + 1)), "");
         indent(w, w->depth + 1);
@@ -318,7 +298,7 @@ static_assert(sizeof writers / sizeof writers[0] == CONF_CUSTOM + 1, "a writer a
 /* The value first, since a row without one is left out. */
 static void write_row(struct conf_writer *w, const struct conf_field *f, const void *at) {
     struct block b = { 0 };
-    struct conf_writer value = { open_memstream(&b.text, &b.n), w->depth };
+    struct conf_writer value = { open_memstream(&b.text, &b.n), w->depth, w->masked };
     if (!value.to) abort();
     writers[f->type](&value, f, at);
     fclose(value.to);
@@ -330,8 +310,10 @@ static void write_row(struct conf_writer *w, const struct conf_field *f, const v
     free(b.text);
 }
 
-void conf_print_effective(FILE *to, const struct conf_table *table, const void *at) {
-    struct block b = rows_of(table, at, 0);
+static void print_all(FILE *to, const struct conf_table *table, const void *at, bool masked) {
+    struct block b = rows_of(&(struct conf_writer){ .masked = masked }, table, at, 0);
     fputs(b.n ? b.text : "{}\n", to);
     free(b.text);
 }
+void conf_print_effective(FILE *to, const struct conf_table *table, const void *at) { print_all(to, table, at, false); }
+void conf_print_masked(FILE *to, const struct conf_table *table, const void *at) { print_all(to, table, at, true); }

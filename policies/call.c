@@ -16,6 +16,20 @@ static bool parse_call_headers(struct conf *c, const struct conf_node *n, const 
     return c->errors == before;
 }
 
+/* An authorization, say. */
+static void print_call_headers(struct conf_writer *w, const struct conf_field *f, const void *at) {
+    const struct conf_node *n = *(const struct conf_node *const *)at;
+    (void)f;
+    if (!n) return;
+    for (size_t i = 0; i < n->n; i++) {
+        fputs(i ? ", " : " { ", w->to);
+        conf_write_key(w->to, n->keys[i]->text);
+        fputc(' ', w->to);
+        conf_write_secret(w, n->items[i]->text);
+    }
+    fputs(n->n ? " }\n" : " { }\n", w->to);
+}
+
 static void compile(struct conf *c, struct conf_pos pos, const char *what, struct str text, struct template *t) {
     const char *fault = template_compile(&c->arena, text, t);
     if (fault) conf_error(c, pos, NULL, "the %s has %s", what, fault);
@@ -57,9 +71,9 @@ static const struct conf_field call_fields[] = {
       .help = "its path; {request.path.NAME} is a capture of the route, {request.header.NAME} and {response.NAME} are headers, {context.id} and "
               "{ending} the log's; values are percent-encoded a segment; an empty one fails the call, and so do values that would make a segment . or .." },
     { .name = "headers", .type = CONF_CUSTOM, .offset = offsetof(struct call_policy, headers), .parse = parse_call_headers,
-      .print = conf_print_node,
+      .print = print_call_headers,
       .shape = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}", .help = "its headers; values may hold names as the path's" },
-    { .name = "body", .type = CONF_STRING, .offset = offsetof(struct call_policy, body),
+    { .name = "body", .type = CONF_STRING, .offset = offsetof(struct call_policy, body), .secret = true,
       .help = "its body; may hold names as the path's; by the call's content-type their values are escaped as in a string of JSON, a form or XML; without one of "
               "these by how it begins: { or [ is JSON, < is XML; else they stand as they are; left out: none" },
     { .name = "timeout", .type = CONF_DURATION, .offset = offsetof(struct call_policy, timeout), .def = "1s", .min = NS_PER_MS,

@@ -221,7 +221,9 @@ static void print_conditions(struct conf_writer *w, const struct conf_field *f, 
         fputs(i ? ", " : " { ", w->to);
         conf_write_key(w->to, k->name);
         fprintf(w->to, " { %s", words[k->kind]);
-        if (has_value) fputs(": ", w->to), conf_write_text(w->to, k->value);
+        if (has_value) fputs(": ", w->to);
+        if (k->kind == CONDITION_AT_LEAST) conf_write_text(w->to, k->value);
+        else if (has_value) conf_write_secret(w, k->value); /* as whoever stands before us shows who it is */
         fputs(" }", w->to);
     }
     if (all->n) fputs(" }\n", w->to);
@@ -320,7 +322,7 @@ static void print_edits(struct conf_writer *w, const struct header_edit *v, size
         fputs(i ? ", " : " { ", w->to);
         conf_write_key(w->to, v[i].name);
         fputc(' ', w->to);
-        conf_write_text(w->to, v[i].value);
+        conf_write_secret(w, v[i].value);
     }
     if (n) fputs(" }\n", w->to);
 }

@@ -9,6 +9,7 @@
 
 #define TEXT STR("text/plain; charset=utf-8")
 #define JSON STR("application/json")
+#define YAML STR("application/yaml") /* RFC 9512 */
 static struct admin {
     struct worker loop;
     struct conf conf;
@@ -16,24 +17,34 @@ static struct admin {
     struct worker *workers;
     size_t n;
     bool running;
-    pthread_mutex_t lock;        /* of routes, and of metrics.routes of the workers */
-    const struct conf_array *routes; /* borrowed from the configuration in use */
+    pthread_mutex_t lock;        /* of config, and of metrics.routes of the workers */
+    const struct config *config; /* borrowed: the one in use */
 } admin = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static void say_metrics(struct service_call *c) {
-    const struct worker_metrics **all = arena_alloc(&c->arena, admin.n * sizeof *all);
-    for (size_t i = 0; i < admin.n; i++) all[i] = &admin.workers[i].metrics;
+/* What depends on the configuration in use, which does not change meanwhile. */
+static void say_printed(struct service_call *c, struct str type, void (*print)(FILE *to, struct arena *a)) {
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
     if (!f) abort();
     pthread_mutex_lock(&admin.lock);
-    metrics_print(f, all, admin.n, admin.routes);
+    print(f, &c->arena);
     pthread_mutex_unlock(&admin.lock);
     fclose(f);
-    service_answer(c, 200, STR(METRICS_CONTENT_TYPE), (struct str){ text, n });
+    service_answer(c, 200, type, (struct str){ text, n });
     free(text);
 }
+static void print_metrics(FILE *to, struct arena *a) {
+    const struct worker_metrics **all = arena_alloc(a, admin.n * sizeof *all);
+    for (size_t i = 0; i < admin.n; i++) all[i] = &admin.workers[i].metrics;
+    metrics_print(to, all, admin.n, &admin.config->routes);
+}
+static void say_metrics(struct service_call *c) { say_printed(c, STR(METRICS_CONTENT_TYPE), print_metrics); }
+static void print_config(FILE *to, struct arena *a) {
+    (void)a;
+    config_print_masked(to, admin.config);
+}
+static void say_config(struct service_call *c) { say_printed(c, YAML, print_config); }
 static bool is_ready(void) {
     for (size_t i = 0; i < admin.n; i++) {
         if (atomic_load(&admin.workers[i].closing)) return false;
@@ -69,6 +80,7 @@ static const struct page { const char *path; void (*get)(struct service_call *c)
     { "/healthz", say_health, NULL },
     { "/readyz", say_ready, NULL },
     { "/metrics", say_metrics, NULL },
+    { "/config", say_config, NULL },
     { "/contexts", say_contexts, NULL },
     { "/context/optional", say_optional, set_optional },
 };
@@ -94,7 +106,7 @@ static void on_request(struct service_call *c) {
         else refuse_method(c, &pages[i]);
         return;
     }
-    service_answer(c, 404, TEXT, STR("/healthz /readyz /metrics /contexts /context/optional\n"));
+    service_answer(c, 404, TEXT, STR("/healthz /readyz /metrics /config /contexts /context/optional\n"));
 }
 static void on_gone(struct service_call *c, const struct fault *f) {
     (void)f;
@@ -126,7 +138,7 @@ bool admin_start(struct config *config, struct worker *workers, size_t n) {
 }
 void admin_take(const struct config *config, struct worker *workers, size_t n, struct route_counters *const *counters) {
     pthread_mutex_lock(&admin.lock);
-    admin.routes = &config->routes;
+    admin.config = config;
     for (size_t i = 0; i < n; i++) {
         route_counters_unref(workers[i].metrics.routes);
         workers[i].metrics.routes = counters[i];

@@ -237,6 +237,7 @@ struct config *config_load(const char *path, const char *text, size_t n, const c
 }
 
 void config_print(FILE *to, const struct config *c) { conf_print_effective(to, &config_table, c->raw); }
+void config_print_masked(FILE *to, const struct config *c) { conf_print_masked(to, &config_table, c->raw); }
 
 struct config *config_ref(struct config *c) {
     unsigned before = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);

@@ -126,6 +126,8 @@ struct config *config_load(const char *path, const char *text, size_t n, const c
 /* The configuration that counts, as YAML that is accepted again and prints the same again: every default written out, `extends` followed,
  * environment variables expanded (so that it may hold secrets). */
 void config_print(FILE *to, const struct config *c);
+/* ... with "***" for values of headers and bodies of calls, which may be secrets. */
+void config_print_masked(FILE *to, const struct config *c);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 /* A worker's part of a total, at least 1 where the total is not 0: the parts of all workers add up to the total, or to one each. */

@@ -238,7 +238,7 @@ static const struct conf_field admin_rows[] = {
     END,
 };
 static const struct conf_table admin_table = { .name = "admin", .size = sizeof(struct admin_conf), .fields = admin_rows,
-    .help = "/healthz, /readyz, /metrics, /contexts, /context/optional. Left out: none of them; {}: on 127.0.0.1:9901." };
+    .help = "/healthz, /readyz, /metrics, /config, /contexts, /context/optional. Left out: none of them; {}: on 127.0.0.1:9901." };
 
 /* What users of other proxies write for `disabled`; here it would quietly become a file of that name. */
 static bool means_disabled(struct str word) {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The admin address: what is under way can be seen, and ended."""
-from harness import Gateway, Upstream, expect, expect_in, get, request, serve, silent
+from harness import Gateway, Upstream, curfew, eventually, expect, expect_in, get, request, serve, silent
 
 
 def listed(g):
@@ -78,3 +78,27 @@ def test_who_asks_may_leave():
             wire.send(request("GET", "/contexts"))
             (wire.reset if i % 2 else wire.close)()
         expect(listed(g)["live"], 0)
+
+
+def config(g):
+    answer = g.admin("/config")
+    expect((answer.status, answer.get("content-type")), (200, "application/yaml"))
+    return answer.body.decode()
+
+
+def test_the_configuration_in_use_is_told():
+    """GET /config is what `check --effective` prints of the file; after a reload that was refused still that of the file before, and then the next one."""
+    policy = {"cancel": {"http1": ["call", "close"], "call": {"path": "/stop", "headers": {"authorization": "Bearer hidden"}}}}
+    with Upstream(serve(silent)) as up, Gateway(up, policy=policy) as g:
+        with open(g.config_path, encoding="utf-8") as f:
+            _, printed, _ = curfew("check", "--effective", "-c", "@", text=f.read())
+        expect_in('"Bearer hidden"', printed)
+        first = config(g)
+        expect(first, printed.replace('"Bearer hidden"', '"***"'))
+        g.reload("listeners: { a: { address: nowhere } }", result="refused")
+        expect(config(g), first)
+        g.reload(policies={"default": {"deadline": {"default": "17s"}}})
+        eventually(lambda: "default: 17s" in config(g), what="the new one")
+        expect(g.admin("/config", "HEAD").status, 200)
+        for method in ("POST", "DELETE"):
+            expect_in(g.admin("/config", method).status, (404, 405))

@@ -108,6 +108,43 @@ static void assert_prints_itself(const char *path, const char *text, size_t n) {
     free(twice);
 }
 
+static void what_may_be_a_secret_is_masked_for_others_and_still_loads(void **state) {
+    (void)state;
+    static const char yaml[] =
+        "upstreams: { app: { endpoints: 127.0.0.1:9001 } }\n"
+        "policies:\n"
+        "  default:\n"
+        "    cancel:\n"
+        "      http1: [ call, close ]\n"
+        "      call: { path: /cancel, headers: { authorization: hidden-1, x-why: '{ending}' }, body: 'key=hidden-2' }\n"
+        "routes:\n"
+        "  - match: { path: /a, header: { x-edge-key: hidden-3, x-kind: { prefix: hidden-4 }, x-version: { at_least: '1.10' }, x-seen: { present: true } } }\n"
+        "    upstream: app\n"
+        "    headers: { request: { set: { x-api-key: hidden-5 }, add: { cookie: hidden-6 }, remove: [ x-gone ] } }\n"
+        "  - { match: {}, respond: { status: 404, body: shown } }\n";
+    static const char *const shown[] = { "authorization: \"***\"", "body: \"***\"", "x-edge-key: { exact: \"***\" }", "x-kind: { prefix: \"***\" }",
+                                         "x-version: { at_least: \"1.10\" }", "x-seen: { present: true }", "x-api-key: \"***\"", "cookie: \"***\"", "x-gone",
+                                         "path: /cancel", "body: shown" };
+    char *report = NULL, *again = NULL, *text = NULL;
+    size_t n, clear_n;
+    struct config *c = load_as("secret.yaml", yaml, sizeof yaml - 1, &report);
+    if (!c) fail_msg("%s", report);
+    FILE *to = open_memstream(&text, &n);
+    config_print_masked(to, c);
+    fclose(to);
+    assert_null(strstr(text, "hidden"));
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        if (!strstr(text, shown[i])) fail_msg("%s is not in\n%s", shown[i], text);
+    }
+    struct config *masked = load_as("masked.yaml", text, n, &again);
+    if (!masked) fail_msg("%s of\n%s", again, text);
+    char *clear = effective(c, &clear_n);
+    assert_int_equal(count_words(clear, "hidden"), 6); /* for who can read the file anyhow */
+    config_unref(masked);
+    config_unref(c);
+    free(clear), free(text), free(report), free(again);
+}
+
 static void what_counts_is_accepted_again_and_prints_the_same(void **state) {
     (void)state;
     DIR *dir = opendir("conf/examples");
@@ -548,6 +585,7 @@ static void the_reference_and_the_schema_have_all_tables(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_example_is_accepted_as_it_stands),
+        cmocka_unit_test(what_may_be_a_secret_is_masked_for_others_and_still_loads),
         cmocka_unit_test(what_counts_is_accepted_again_and_prints_the_same),
         cmocka_unit_test(every_row_can_be_printed),
         cmocka_unit_test(every_wrong_file_is_answered_to_the_letter),
