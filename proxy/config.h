@@ -71,7 +71,7 @@ struct listener_conf {
     struct address address;
     struct tls_server_conf *tls;    /* NULL: cleartext */
     struct trust trust;
-    struct { span header, body, idle, write, tls_handshake, linger; } timeouts;
+    struct { span header, body, idle, write, tls_handshake, linger; struct conf_rate min_rate; /* count 0: none */ } timeouts;
     int64_t backlog, max_connections; /* max_connections: a total, shared out among the workers */
     span beat;                      /* architecture, "the turn of the loop"; 0: off */
     void *options[CODECS_MAX];      /* by codec_index: that codec's options struct with defaults filled in; never NULL where it has a table */
@@ -132,6 +132,10 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 /* A worker's part of a total, at least 1 where the total is not 0: the parts of all workers add up to the total, or to one each. */
 int64_t config_share(int64_t total, int64_t workers, unsigned worker);
+static inline span config_per_byte(struct conf_rate r) { /* 0: none is asked for */
+    if (r.count == 0) return span_ns(0);
+    return span_ns(r.count < (uint64_t)r.per.ns ? r.per.ns / (int64_t)r.count : 1);
+}
 static inline struct listener_conf *config_listener(const struct config *c, size_t i) { return CONF_AT(c->listeners, struct listener_conf, i); }
 static inline struct upstream_conf *config_upstream(const struct config *c, size_t i) { return CONF_AT(c->upstreams, struct upstream_conf, i); }
 #endif

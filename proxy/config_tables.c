@@ -104,6 +104,9 @@ static const struct conf_field timeout_rows[] = {
     TIMEOUT(tls_handshake, "5s", "from the connection to the end of its handshake"),
     { .name = "linger", .type = CONF_DURATION, .offset = offsetof(struct listener_conf, timeouts.linger) - offsetof(struct listener_conf, timeouts),
       .def = "2s", .max = SECONDS(60), .help = "what a client still sends is discarded for so long after an early answer, so that the answer survives" },
+    { .name = "min_rate", .type = CONF_RATE, .offset = offsetof(struct listener_conf, timeouts.min_rate) - offsetof(struct listener_conf, timeouts),
+      .def = "240/s", .help = "bytes of a body that a client must send, or take, while nobody else is waited for: a piece gives it as much more of `body` or "
+                              "`write` as it takes at this rate, and no more than there is; 0/s: any piece gives it all anew" },
     END,
 };
 static const struct conf_table timeouts_table = { .name = "timeouts", .size = sizeof(((struct listener_conf *)0)->timeouts),

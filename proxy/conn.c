@@ -10,15 +10,36 @@
 #include <stdlib.h>
 
 /* ---- timers ----------------------------------------------------------------------------------------------------------------- */
+/* When a write that is stuck is to be looked at: our kernel may hold minutes of a slow peer's bytes before it takes any more of us (trap T6). Half way
+ * to its end, for a figure to compare with, and then at that end; not more often where the peer is nearly too slow. */
+static bool conn_has_looked(const struct conn *c) { return !instant_before(c->looked, c->moved); }
+static instant conn_stuck(const struct conn *c) {
+    span w = c->times.write;
+    if (span_is_forever(w)) return INSTANT_NEVER;
+    if (!conn_has_looked(c)) return instant_add(c->moved, span_ns(w.ns / 2));
+    instant end = instant_add(c->moved, w), next = instant_add(c->looked, span_ns(w.ns / CONN_LOOKS));
+    return instant_before(end, next) ? next : end;
+}
+/* False: it is not a slow peer. */
+static bool conn_peer_takes(struct conn *c, instant now) {
+    if (c->state != CONN_FLUSHING && (c->state != CONN_OPEN || buffer_is_empty(&c->backlog))) return false;
+    uint64_t unsent = c->w->os->unsent(c->fd), taken = unsent < c->bytes_out ? c->bytes_out - unsent : 0;
+    bool looked = conn_has_looked(c);
+    int64_t n = (int64_t)(taken - c->taken);
+    c->looked = now;
+    c->taken = taken;
+    if (looked && n > 0) c->moved = c->times.per_byte.ns ? instant_min(now, instant_add(c->moved, span_ns(i64_mul_sat(n, c->times.per_byte.ns)))) : now;
+    return instant_before(now, instant_add(c->moved, c->times.write));
+}
 /* A stuck write counts from the last byte that the socket took; what else there is to wait for, from the change of state. */
 static instant conn_limit(const struct conn *c) {
     switch ((enum conn_state)c->state) {
     case CONN_OPENING: return instant_add(c->since, c->times.opening);
     case CONN_OPEN:
-        if (!buffer_is_empty(&c->backlog)) return instant_add(c->moved, c->times.write);
+        if (!buffer_is_empty(&c->backlog)) return conn_stuck(c);
         if (c->session.live > 0) return INSTANT_NEVER;
         return instant_add(c->since, c->session.begun ? c->times.header : c->times.idle);
-    case CONN_FLUSHING: return instant_add(c->moved, c->times.write);
+    case CONN_FLUSHING: return conn_stuck(c);
     case CONN_SETTLING: return instant_add(c->since, CONN_SETTLE);
     case CONN_LINGERING: return instant_add(c->since, c->times.linger);
     case CONN_DEAD: break;
@@ -93,7 +114,7 @@ static void on_timer(struct timer *t, instant now) {
         if (!instant_before(now, c->session.wake)) c->session.wake = INSTANT_NEVER; /* it asked for nothing new */
         conn_touch(c);
     }
-    if (c->state != CONN_DEAD && !instant_before(now, conn_limit(c))) conn_expire(c);
+    if (c->state != CONN_DEAD && !instant_before(now, conn_limit(c)) && !conn_peer_takes(c, now)) conn_expire(c);
     conn_arm(c);
 }
 

@@ -26,6 +26,7 @@ struct lease;
 #define BEAT_LEGS 8u                /* a multiplexed connection with so many live legs is busy: it waits for the beat */
 #define BEAT_BULK (16u << 10)       /* ... but not where its last reading brought so much: bulk is served at once */
 #define CONN_DOUBT span_ms(2)       /* within so long an RST behind a request's bytes is found, where there is a beat; else at once */
+#define CONN_LOOKS 8                /* at a peer that takes little, in times.write */
 #define LINGER_BYTES (1u << 20)     /* discarded after our FIN at most */
 #define CONN_SETTLE span_ms(20)     /* between two looks at what TCP holds; where both see nothing, nothing is elsewhere */
 
@@ -36,7 +37,10 @@ struct conn_owner { /* who made the connection; NULL entries are skipped */
     void (*on_freed)(struct conn *c);                           /* its memory goes right after this */
     enum metric bytes_in, bytes_out;                            /* what they are counted as */
 };
-struct conn_times { span opening, header, idle, write, linger; }; /* FOREVER: none */
+struct conn_times { /* FOREVER: none */
+    span opening, header, idle, write, linger;
+    span per_byte;                      /* of `write`, that the peer regains with a byte that it takes; 0: all of it */
+};
 
 struct conn {
     struct worker *w;                   /* borrowed */
@@ -78,7 +82,9 @@ struct conn {
     struct buffer backlog;              /* output the socket refused */
     struct timer timer;
     instant since;                      /* entered this state; open: the last time it became idle, or began a request */
-    instant moved;                      /* the last time the socket took bytes */
+    instant moved;                      /* the last time the socket took bytes; or what of times.write the peer regained by acknowledging some since */
+    instant looked;                     /* the last time we looked how many it has acknowledged */
+    uint64_t taken;                     /* ... of bytes_out */
     uint64_t bytes_in, bytes_out;       /* taken by or given by the kernel */
     size_t lingered;
     size_t unsent;                      /* settling: what TCP held when it was last looked at */

@@ -56,6 +56,12 @@ struct attempt { /* one try at an upstream; in the exchange's arena */
     bool would_tell;                 /* ... or would have been */
     struct leg up;                   /* last: the codec's tail follows */
 };
+struct pace { /* of the client, as the idle timer found it when it looked last (timeouts.min_rate) */
+    uint8_t of;                      /* enum ending: what its slowness would be; NONE: another was waited for */
+    instant looked;
+    uint64_t moved;                  /* bytes of both bodies */
+    span left;                       /* until it is too slow, if no more come */
+};
 struct exchange {
     struct list node;                /* in worker.exchanges, or .finished */
     struct arena arena;
@@ -119,6 +125,8 @@ struct exchange {
     span to_head_left;
     instant to_head_due;             /* 0: it does not run yet */
     struct timer idle;
+    instant owed;                    /* the client has been owed bytes of the answer since then; good while some wait for it */
+    struct pace pace;
     /* for the log */
     enum ending would;               /* in modes that do not enforce: what enforcing would have ended it with, the first of all; NONE: nothing */
     struct timer observed;           /* ... when the deadline that is total would have */
@@ -175,6 +183,8 @@ void exchange_cut(struct exchange *x);
 /* From an attempt: a head, bytes, the end of the answer. */
 void exchange_answer_head(struct exchange *x, const struct head *h);
 void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied);
+/* Bytes that wait for the client; borrowers as in body_push. */
+void exchange_owe(struct exchange *x, const uint8_t *p, size_t n, struct list *borrowers);
 void exchange_answer_end(struct exchange *x, const struct head *trailers);
 /* ---- exchange_time.c: its clocks --------------------------------------------------------------------------------------------------------------- */
 void exchange_time_init(struct exchange *x);

@@ -24,6 +24,10 @@ static void finish_answer(struct exchange *x) {
     leg_ready(&x->leg);
     if (!x->up.complete && !list_is_linked(&x->after_feed)) list_push(&x->w->after_feed, &x->after_feed);
 }
+void exchange_owe(struct exchange *x, const uint8_t *p, size_t n, struct list *borrowers) {
+    if (body_waiting(&x->down, x->down_offset) == 0) x->owed = x->w->now;
+    body_push(&x->down, p, n, borrowers);
+}
 /* No tunnel was made: its request was complete with its head. */
 static void refuse_tunnel(struct exchange *x) {
     if (x->request->protocol.n) x->up.complete = true;
@@ -36,7 +40,7 @@ static void send_local(struct exchange *x, struct head *h, struct str body) {
     if (!x->answered_at.ns) x->answered_at = x->w->now;
     head_add_hashed(h, STR("date"), name_hash(STR("date")), TOKEN_DATE, arena_copy(&x->arena, worker_date(x->w)));
     leg_send_head(&x->leg, h);
-    body_push(&x->down, (const uint8_t *)body.p, body.n, NULL);
+    exchange_owe(x, (const uint8_t *)body.p, body.n, NULL);
     finish_answer(x);
 }
 /* An upstream gives up by what it was told, the reserve before our own timer; grpc-java says so by RST_STREAM(CANCEL). */
@@ -71,7 +75,7 @@ void exchange_answer_ending(struct exchange *x, enum ending why) {
     } else if (x->rpc->answer_late && x->rpc->answer_late(&x->arena, &what, &x->follow, h, &body)) {
         if (body.n || h->nfields) x->outcome.grpc = (int16_t)what.grpc;
         else read_outcome(x, x->rpc, NULL);
-        body_push(&x->down, (const uint8_t *)body.p, body.n, NULL);
+        exchange_owe(x, (const uint8_t *)body.p, body.n, NULL);
         leg_send_trailers(&x->leg, h);
         finish_answer(x);
     } else if (ending_rows[why].side == ENDING_SIDE_UPSTREAM && (x->leg.out == LEG_NOTHING || body_waiting(&x->down, x->down_offset) > 0)) {
@@ -147,7 +151,7 @@ void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool c
         return;
     }
     rpc_follow_bytes(&x->follow, p, n);
-    body_push(&x->down, p, n, copied ? NULL : &x->w->borrowers);
+    exchange_owe(x, p, n, copied ? NULL : &x->w->borrowers);
     leg_ready(&x->leg);
 }
 /* False: it has failed. */

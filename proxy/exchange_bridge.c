@@ -14,7 +14,7 @@ static void to_upstream(struct bridge *b, const uint8_t *p, size_t n, bool lives
 static void to_client(struct bridge *b, const uint8_t *p, size_t n, bool lives) {
     struct exchange *x = b->owner;
     rpc_follow_bytes(&x->follow, p, n);
-    body_push(&x->down, p, n, lives && !x->copied ? &x->w->borrowers : NULL);
+    exchange_owe(x, p, n, lives && !x->copied ? &x->w->borrowers : NULL);
 }
 static bool failed(struct exchange *x, const struct fault *f) {
     if (f) exchange_fail(x, f);

@@ -4,6 +4,8 @@
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 
+#define LOOKS 8 /* at a client that is nearly too slow, in the time of its limit: it is not to be the timer's busiest customer */
+
 span exchange_to_head(const struct exchange *x) {
     if (x->answered != ANSWERED_NOT) return SPAN_FOREVER;
     return x->to_head_due.ns ? instant_until(x->w->now, x->to_head_due) : x->to_head_left;
@@ -49,26 +51,48 @@ span exchange_unheard_life(const struct exchange *x) {
 static bool only_silence_ends(const struct exchange *x) {
     return x->discard && !x->verdict.enforce && instant_is_never(x->context.deadline);
 }
+static bool has_backlog(const struct conn *c) { return c && !buffer_is_empty(&c->backlog); }
+/* A client that streams may have nothing to say; one that has part of its answer already may be asked for the next of the request. */
+static bool sends_what_it_has(const struct exchange *x) {
+    bool stream = x->verdict.stream && (strcmp(x->rpc->family, "http") != 0 || x->policy->deadline.streaming.detect == STREAM_ALWAYS);
+    return stream || x->answered != ANSWERED_NOT;
+}
 /* Whom the exchange waits for, and how long that may last. */
-struct patience { span limit; enum ending why; const char *say; };
+struct patience { span limit; enum ending why; const char *say, *slow; }; /* slow: what is said where its rate is too low; NULL: any will do */
 static struct patience patience_of(const struct exchange *x) {
     const struct listener_conf *l = x->listener->conf;
     const struct attempt *a = x->attempt;
     if (!x->discard && (body_waiting(&x->down, x->down_offset) > 0 || x->answered == ANSWERED_WHOLE)) { /* its end may need a window, too */
-        return (struct patience){ l->timeouts.write, ENDING_CLIENT_STALLED, "the client took no bytes of the answer" };
+        /* What the socket refuses moves without the exchange, and the connection has that limit, and looks closer (trap T6). */
+        if (has_backlog(x->conn)) return (struct patience){ SPAN_FOREVER, ENDING_CLIENT_STALLED, NULL, NULL };
+        return (struct patience){ l->timeouts.write, ENDING_CLIENT_STALLED, "the client took no bytes of the answer", "the client took the answer too slowly" };
     }
     if (!x->up.complete && x->answered != ANSWERED_WHOLE && body_waiting(&x->up, a ? a->offset : x->up.start) == 0 &&
         x->request->body != BODY_TUNNEL && !str_eq(x->request->protocol, STR("websocket"))) {
-        return (struct patience){ l->timeouts.body, ENDING_CLIENT_TIMEOUT, "the request's body did not arrive in time" };
+        const char *slow = sends_what_it_has(x) ? NULL : "the request's body arrived too slowly";
+        return (struct patience){ l->timeouts.body, ENDING_CLIENT_TIMEOUT, "the request's body did not arrive in time", slow };
     }
-    if (only_silence_ends(x)) return (struct patience){ exchange_silence(x), ENDING_UPSTREAM_IDLE, "an upstream that nobody waits for said nothing in time" };
+    if (only_silence_ends(x)) return (struct patience){ exchange_silence(x), ENDING_UPSTREAM_IDLE, "an upstream that nobody waits for said nothing in time", NULL };
     bool upload = a && a->conn && body_waiting(&x->up, a->offset) > 0;
     bool waits = !x->waiting && (x->answered == ANSWERED_HEAD || upload || span_is_forever(x->to_head_left)); /* a back-off has a bound of its own */
-    return (struct patience){ waits ? x->verdict.idle : SPAN_FOREVER, ENDING_UPSTREAM_IDLE, "no byte of a body moved in time" };
+    return (struct patience){ waits ? x->verdict.idle : SPAN_FOREVER, ENDING_UPSTREAM_IDLE, "no byte of a body moved in time", NULL };
 }
-/* What a connection still has to write moves without the exchange: a slow peer is not a stalled one (trap T6). */
-static instant later_move(instant moved, const struct conn *c) {
-    return c && !buffer_is_empty(&c->backlog) && instant_before(moved, c->moved) ? c->moved : moved;
+static instant later_move(instant moved, const struct conn *c) { return has_backlog(c) && instant_before(moved, c->moved) ? c->moved : moved; }
+/* How long until the client is too slow, if no more moves: a bucket of p->limit that runs out with time and fills with bytes. Only the timer looks, as
+ * it does anyway, so that bytes cost nothing; what moved between two looks may have moved just before the second. */
+static span slack(struct exchange *x, const struct patience *p, instant now) {
+    const span per_byte = config_per_byte(x->listener->conf->timeouts.min_rate);
+    const struct pace before = x->pace;
+    bool takes = p->why == ENDING_CLIENT_STALLED;
+    x->pace = (struct pace){ .of = ENDING_NONE, .looked = now, .moved = x->up_bytes + x->down_bytes };
+    if (!p->slow || per_byte.ns == 0 || span_is_forever(p->limit)) return SPAN_FOREVER;
+    instant since = takes ? x->owed : x->begun;
+    bool goes_on = before.of == p->why && !instant_before(before.looked, since);
+    if (instant_before(since, before.looked)) since = before.looked;
+    int64_t earned = i64_mul_sat((int64_t)(x->pace.moved - before.moved), per_byte.ns);
+    span left = span_sub(span_add(goes_on ? before.left : p->limit, span_ns(earned)), instant_until(since, now));
+    x->pace.of = (uint8_t)p->why;
+    return x->pace.left = span_min(left, p->limit);
 }
 static void on_idle(struct timer *t, instant now) {
     struct exchange *x = CONTAINER_OF(t, struct exchange, idle);
@@ -81,16 +105,18 @@ static void on_idle(struct timer *t, instant now) {
         if (x->discard || x->leg.out == LEG_END) return;
     }
     struct patience p = patience_of(x);
-    instant due = instant_add(later_move(later_move(x->moved, x->conn), x->attempt ? x->attempt->conn : NULL), p.limit);
+    instant due = instant_add(later_move(x->moved, x->attempt ? x->attempt->conn : NULL), p.limit);
     if (p.why == ENDING_UPSTREAM_IDLE && !x->verdict.enforce && !only_silence_ends(x) && !instant_before(now, due)) {
         exchange_would(x, p.why);
         due = INSTANT_NEVER;
     }
-    if (instant_before(now, due)) {
-        wheel_arm(&x->w->wheel, t, instant_min(due, instant_add(now, shortest_patience(x))));
+    span left = slack(x, &p, now);
+    if (instant_before(now, due) && span_is_positive(left)) {
+        span next = span_min(span_max(left, span_ns(p.limit.ns / LOOKS)), shortest_patience(x));
+        wheel_arm(&x->w->wheel, t, instant_min(due, instant_add(now, next)));
         return;
     }
-    struct fault f = { .why = p.why, .say = p.say };
+    struct fault f = { .why = p.why, .say = instant_before(now, due) ? p.slow : p.say };
     exchange_fail(x, &f);
 }
 void exchange_time_init(struct exchange *x) {

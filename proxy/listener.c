@@ -143,7 +143,7 @@ struct listener *listener_new(struct worker *w, const struct listener_conf *conf
     l->leaving.listener = l;
     if (conf->tls) l->tls = tls_server_ref(conf->tls->built);
     l->times = (struct conn_times){ conf->tls ? conf->timeouts.tls_handshake : conf->timeouts.idle, conf->timeouts.header, conf->timeouts.idle,
-                                    conf->timeouts.write, conf->timeouts.linger };
+                                    conf->timeouts.write, conf->timeouts.linger, config_per_byte(conf->timeouts.min_rate) };
     listener_accept_on(l, fd);
     return l;
 }

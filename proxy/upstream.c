@@ -337,7 +337,7 @@ struct upstream *upstream_new(struct worker *w, const struct upstream_conf *conf
     u->max_connections = share(u, conf->max_connections);
     u->max_requests = share(u, conf->max_requests);
     u->max_pending = share(u, conf->max_pending);
-    u->times = (struct conn_times){ conf->connect_timeout, SPAN_FOREVER, conf->idle_timeout, conf->write_timeout, span_ms(0) };
+    u->times = (struct conn_times){ conf->connect_timeout, SPAN_FOREVER, conf->idle_timeout, conf->write_timeout, span_ms(0), span_ns(0) };
     list_init(&u->endpoints);
     list_init(&u->outcasts);
     upstream_watch(u);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listeners: their addresses and their time limits."""
+import contextlib
 import os
 import re
 import resource
@@ -79,6 +80,22 @@ def test_client_that_takes_nothing():
         expect(line["ending"], "client_stalled")
         c.to_end()
         expect(c.ended, "rst")
+
+
+def test_client_that_drips_its_body():
+    """timeouts.min_rate: a body that drips is a timeout, though no gap is as long as timeouts.body; one at ten times the rate is not."""
+    with Upstream(serve(echo)) as up, Gateway(up, listener={"timeouts": {"body": "600ms", "min_rate": "1000/s"}}) as g:
+        slow, well = g.connect(), g.connect()
+        for c in (slow, well):
+            c.send(b"POST / HTTP/1.1\r\nHost: a\r\nUser-Agent: t\r\nContent-Length: 20000\r\n\r\n")
+        for _ in range(20):
+            time.sleep(0.1)
+            well.send(b"x" * 1000)
+            with contextlib.suppress(OSError):
+                slow.send(b"x")
+        expect(well.answer().status, 200)
+        expect(slow.answer().status, 408)
+        expect(sorted(l["ending"] for l in g.log(2)), ["client_timeout", "completed"])
 
 
 def test_max_connections():

@@ -34,7 +34,7 @@ static void over(struct two t) {
     h2_free(t.c);
     h2_free(t.u);
 }
-static unsigned upstream_has(struct two t) {
+static unsigned upstream_counts(struct two t) {
     h2_read(t.u);
     return t.u->n;
 }
@@ -49,16 +49,16 @@ static void a_busy_connection_is_read_once_a_beat(void **state) {
     h2_get(t.c, "/a", NULL);
     h2_write(t.c);
     settle();
-    assert_int_equal(upstream_has(t), 8);
+    assert_int_equal(upstream_counts(t), 8);
     world.now += BEAT / 2;
     h2_get(t.c, "/b", NULL);
     h2_write(t.c);
     settle();
-    assert_int_equal(upstream_has(t), 8);
+    assert_int_equal(upstream_counts(t), 8);
     unsigned turns = world.turn;
     world.now += BEAT * 4 / 10;
     turn();
-    assert_int_equal(upstream_has(t), 10); /* one read brought both, and one write took them on in the same turn */
+    assert_int_equal(upstream_counts(t), 10); /* one read brought both, and one write took them on in the same turn */
     assert_int_equal(t.u->s->said_turn, turns + 1);
     over(t);
 }
@@ -68,7 +68,7 @@ static void a_connection_with_a_few_requests_is_served_at_once(void **state) {
     h2_get(t.c, "/a", NULL);
     h2_write(t.c);
     turn();
-    assert_int_equal(upstream_has(t), 7);
+    assert_int_equal(upstream_counts(t), 7);
     over(t);
 }
 static void after_a_pause_the_first_word_waits_for_nothing(void **state) {
@@ -78,7 +78,7 @@ static void after_a_pause_the_first_word_waits_for_nothing(void **state) {
     h2_get(t.c, "/a", NULL);
     h2_write(t.c);
     turn();
-    assert_int_equal(upstream_has(t), 21);
+    assert_int_equal(upstream_counts(t), 21);
     over(t);
 }
 static void a_busy_connection_is_read_once_and_not_chased(void **state) {
@@ -96,7 +96,7 @@ static void a_busy_connection_is_read_once_and_not_chased(void **state) {
     t.c->s->segment = 0;
     beat_passes();
     assert_int_equal(buffer_size(&t.c->s->in), 0); /* no edge tells of what was there already: it is remembered */
-    assert_int_equal(upstream_has(t), 12);
+    assert_int_equal(upstream_counts(t), 12);
     over(t);
 }
 static void connections_that_wait_are_served_in_one_turn(void **state) {
@@ -107,12 +107,12 @@ static void connections_that_wait_are_served_in_one_turn(void **state) {
     h2_write(other);
     settle();
     beat_passes();
-    assert_int_equal(upstream_has(t), 16);
+    assert_int_equal(upstream_counts(t), 16);
     world.now += BEAT;
     h2_get(t.c, "/a", NULL);
     h2_write(t.c);
     turn();
-    assert_int_equal(upstream_has(t), 17);
+    assert_int_equal(upstream_counts(t), 17);
     world.now += BEAT / 2; /* the other is half a beat behind the first */
     h2_get(other, "/b", NULL);
     h2_write(other);
@@ -123,10 +123,10 @@ static void connections_that_wait_are_served_in_one_turn(void **state) {
     h2_write(other);
     world.now += BEAT / 4;
     settle();
-    assert_int_equal(upstream_has(t), 17); /* what the other said waits in the connection to the upstream */
+    assert_int_equal(upstream_counts(t), 17); /* what the other said waits in the connection to the upstream */
     world.now += BEAT / 4;
     turn();
-    assert_int_equal(upstream_has(t), 20); /* and from here on they are in step */
+    assert_int_equal(upstream_counts(t), 20); /* and from here on they are in step */
     leaves(other);
     h2_free(other);
     over(t);
@@ -137,7 +137,7 @@ static void a_deadline_waits_for_no_beat(void **state) {
     h2_get(t.c, "/short", "x-request-timeout: 50ms\n");
     h2_write(t.c);
     beat_passes();
-    int32_t last = t.u->v[upstream_has(t) - 1].id;
+    int32_t last = t.u->v[upstream_counts(t) - 1].id;
     at(world.now + 40 * MS);
     int64_t due = wheel_next(&world.w.wheel).ns - BEGIN; /* the wheel's tick, a little after the deadline */
     while (due < world.now + 9 * MS) at(due), due = wheel_next(&world.w.wheel).ns - BEGIN;
@@ -153,9 +153,9 @@ static void a_deadline_waits_for_no_beat(void **state) {
     assert_h2_reset(t.u, last, CANCEL);
     h2_read(t.c);
     assert_ended("deadline");
-    unsigned before = upstream_has(t);
+    unsigned before = upstream_counts(t);
     beat_passes();
-    assert_int_equal(upstream_has(t), before + 1); /* what had come just before was not forgotten over it: no edge tells of it again */
+    assert_int_equal(upstream_counts(t), before + 1); /* what had come just before was not forgotten over it: no edge tells of it again */
     over(t);
 }
 static void endings_one_after_the_other_keep_nobody_from_being_read(void **state) {
@@ -170,10 +170,10 @@ static void endings_one_after_the_other_keep_nobody_from_being_read(void **state
         world.now += BEAT / 4;
         settle();
     }
-    assert_int_equal(upstream_has(t), 20);
+    assert_int_equal(upstream_counts(t), 20);
     world.now += BEAT / 4;
     settle();
-    assert_int_equal(upstream_has(t), 21);
+    assert_int_equal(upstream_counts(t), 21);
     h2_read(t.c);
     for (int i = 0; i < 3; i++) assert_ended("upstream_reset");
     over(t);

@@ -112,7 +112,7 @@ static void an_idle_connection_closes_without_a_word(void **state) {
 }
 static void client_timeout_of_a_body_is_answered_408(void **state) {
     (void)state;
-    stage((struct given){ .listener = "timeouts: { body: 30s }" });
+    stage((struct given){ .listener = "timeouts: { body: 30s, min_rate: 0/s }" });
     struct sock *c, *u = asked(&c, POST("content-length: 100000\r\n") "123");
     at(29 * SECONDS);
     client_sends(c, "4");
