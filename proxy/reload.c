@@ -4,6 +4,7 @@
 #include "proxy/admin.h"
 #include "proxy/handover.h"
 #include "proxy/listener.h"
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -62,6 +63,29 @@ static bool has_listeners(const struct reload *r, const struct config *now) {
     log_error("reload", "%s: without listeners nobody could connect: that needs a restart", r->path);
     return false;
 }
+/* A resolver is made in its worker's thread, which answers within a turn: nobody drains, so that all read their mail. Those that could make theirs keep
+ * it, for the next file. */
+struct asked { const struct config *config; atomic_bool failed; sem_t answers; };
+static void on_asked(struct worker *w, void *arg) {
+    struct asked *a = arg;
+    if (!snapshot_resolves(w, a->config)) atomic_store(&a->failed, true);
+    sem_post(&a->answers);
+}
+static bool workers_resolve(const struct reload *r, const struct config *now) {
+    struct asked a = { .config = now };
+    if (!snapshot_has_names(now)) return true;
+    sem_init(&a.answers, 0, 0);
+    for (size_t i = 0; i < r->n; i++) {
+        struct message *m = mem_zalloc(sizeof *m);
+        *m = (struct message){ .kind = MESSAGE_CALL, .call = on_asked, .arg = &a };
+        worker_post(&r->workers[i], m);
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        while (sem_wait(&a.answers)) { }
+    }
+    sem_destroy(&a.answers);
+    return !atomic_load(&a.failed);
+}
 static struct str text_of(const struct address *a) { return a ? a->text : STR("none"); }
 static void warn_of_fixed(const struct reload *r, const struct config *now) {
     struct str admin = text_of(now->admin ? &now->admin->address : NULL), stays = text_of(admin_address());
@@ -103,7 +127,7 @@ static void refuse(struct config *now) {
 void reload_run(struct reload *r) {
     instant begun = os_linux.now();
     struct config *now = is_file(r->path) ? config_load(r->path, NULL, 0, NULL, stderr) : NULL;
-    struct handover **v = now && has_listeners(r, now) && spares_admin(now) ? prepare(r, r->config, now) : NULL;
+    struct handover **v = now && has_listeners(r, now) && spares_admin(now) && workers_resolve(r, now) ? prepare(r, r->config, now) : NULL;
     if (!v) {
         refuse(now);
         return;

@@ -2,9 +2,10 @@
 // The configuration of a running gateway, and how it is changed for another without dropping anything. The main thread's part:
 //
 //   SIGHUP ─→ config_load ─→ handover_prepare: certificates, sockets of new listeners, logs ─→ a message to each worker ─→ snapshot_take (snapshot.h)
-//                  └───────────────────┴─→ a fault: it is said, all is given back, and the workers never hear of it
+//                  └───────────────────┴─→ a fault: it is said, all is given back, and no worker goes over
 //
-// All that can fail comes before the first message, so that no worker is left behind; messages arrive in order, so that each worker
+// All that can fail comes before the first message, so that no worker is left behind (a resolver, which only its worker can make, is asked for, and
+// waited for, first of all); messages arrive in order, so that each worker
 // goes through the same configurations, whenever it comes to it. What is fixed for the life of the process (`workers`, the admin
 // address) is warned of, and the rest counts.
 #ifndef CURFEW_PROXY_RELOAD_H

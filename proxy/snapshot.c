@@ -84,7 +84,7 @@ static void take_calls(struct snapshot *s, const struct snapshot *old, const str
 }
 
 /* ---- upstreams ------------------------------------------------------------------------------------------------------------------------ */
-static bool has_names(const struct config *c) {
+bool snapshot_has_names(const struct config *c) {
     for (size_t i = 0; i < c->upstreams.n; i++) {
         const struct upstream_conf *u = config_upstream(c, i);
         for (size_t k = 0; k < u->nendpoints; k++) {
@@ -95,7 +95,7 @@ static bool has_names(const struct config *c) {
 }
 bool snapshot_resolves(struct worker *w, const struct config *c) {
     const char *say = NULL;
-    if (w->resolver || !w->base || !has_names(c)) return true;
+    if (w->resolver || !w->base || !snapshot_has_names(c)) return true;
     w->resolver = resolver_new(w->base, &w->wheel, w->now, NULL, &say);
     if (!w->resolver) log_error("resolver", "%s", say);
     return w->resolver != NULL;
@@ -106,7 +106,6 @@ static void take_tls(struct upstream *u, const struct upstream_conf *conf) {
 }
 static void take_upstreams(struct snapshot *s, const struct snapshot *old, const struct config_change *d) {
     const struct conf_map *all = &s->config->upstreams;
-    if (!snapshot_resolves(s->w, s->config)) log_error("resolver", "no name of an endpoint is known");
     s->upstreams = mem_zalloc((all->n + 1) * sizeof *s->upstreams);
     for (size_t i = 0; i < all->n; i++) {
         struct upstream *same = d->upstreams[i] == NOT_BEFORE ? NULL : old->upstreams[d->upstreams[i]];

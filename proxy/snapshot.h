@@ -47,9 +47,10 @@ void snapshot_unref(struct snapshot *s); /* it goes at the end of the turn */
 /* The end of the turn: frees those that nobody holds. */
 void snapshot_free_stale(struct worker *w);
 void snapshot_add_listener(struct snapshot *s, struct listener *l); /* owned from here */
-/* A configuration that has names of endpoints needs a resolver, which can be made in the worker's thread alone, or before that runs. False: it could
- * not, which was said. */
+/* A configuration that has names of endpoints needs a resolver, which can be made in the worker's thread alone, or before that runs: before it is
+ * taken. False: it could not, which was said. */
 bool snapshot_resolves(struct worker *w, const struct config *c);
+bool snapshot_has_names(const struct config *c);
 /* Between turns, or before the first one: from here on the worker runs by that configuration, which differs from the one it has as handover.change
  * says. Takes h. A worker that drains stays as it is. */
 void snapshot_take(struct worker *w, struct handover *h);
