@@ -51,11 +51,16 @@ static void on_over(struct errand *e, const char *say) {
     if (again && !call_is_answered(status_of(k))) call_try(k);
     else call_over(k, say ? say : "it was refused");
 }
+static void give_up(struct call *k, const char *say) {
+    errand_drop(&k->errand);
+    call_over(k, say);
+}
 static void on_timer(struct timer *t, instant now) {
     (void)now;
-    struct call *k = CONTAINER_OF(t, struct call, timer);
-    errand_drop(&k->errand);
-    call_over(k, "the call took too long");
+    give_up(CONTAINER_OF(t, struct call, timer), "the call took too long");
+}
+void calls_off(struct exchange *x) {
+    while (!list_is_empty(&x->calls)) give_up(LIST_OF(x->calls.next, struct call, node), "another attempt could wait no longer");
 }
 
 /* ---- the start ----------------------------------------------------------------------------------------------------------------------------- */

@@ -12,4 +12,6 @@ struct call; /* in the exchange's arena */
 struct call *call_start(struct exchange *x, enum ending why);
 /* In the same turn: what the next rung achieved. When the call is over, the stronger of the two is what that cancel counts as. */
 void call_beside(struct call *k, enum cancel_level level);
+/* Those of the exchange that are not over: their connections are reset, and they count as failed. Not from inside a codec's event. */
+void calls_off(struct exchange *x);
 #endif

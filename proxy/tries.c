@@ -9,7 +9,7 @@
 //
 // One timer is enough for both: a back-off runs while no attempt is in play, the wait for a hedge only while one is.
 #include "core/random.h"
-#include "proxy/exchange.h"
+#include "proxy/call.h"
 
 /* Another that may still answer: one that is asked, where there is one; NULL: none. */
 static struct attempt *another(struct exchange *x, const struct attempt *than) {
@@ -89,6 +89,7 @@ static void on_next(struct timer *t, instant now) {
     bool waited = x->waiting;
     if (context_is_ended(&x->context)) return; /* in this very turn: tries_stop is about to come */
     stop_waiting(x);
+    if (waited) calls_off(x);
     if (waited) retry(x);
     else hedge(x);
 }
@@ -132,8 +133,13 @@ static bool decide(struct exchange *x, const struct retry_facts *f, span *wait) 
     if (v > RETRY_YES) refused(x, v);
     return v == RETRY_YES;
 }
+/* One that hangs takes no more than half of what is left from the attempt that waits for it. */
+static span patience_with_calls(const struct exchange *x) {
+    span left = time_left(x);
+    return span_min(span_ns(left.ns / 2), span_sub(left, least(x)));
+}
 /* While the call is under way that tells an upstream to end the work of the attempt before, it could find this one's under the same id (trap T44): it
- * is waited for, as long as there is time for another attempt. */
+ * is waited for, and where that has taken too long called off. */
 static void follow(struct exchange *x, enum ending outcome, span wait) {
     bool called = !list_is_empty(&x->calls);
     x->retries++;
@@ -145,7 +151,7 @@ static void follow(struct exchange *x, enum ending outcome, span wait) {
     x->waiting = true;
     metric_inc(&x->w->metrics, METRIC_RETRIES_WAITING);
     x->not_before = instant_add(x->w->now, wait);
-    span longest = called ? span_max(wait, span_sub(time_left(x), least(x))) : wait;
+    span longest = called ? span_max(wait, patience_with_calls(x)) : wait;
     wheel_arm(&x->w->wheel, &x->next, instant_add(x->w->now, longest));
 }
 void tries_told(struct exchange *x) {

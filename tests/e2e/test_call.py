@@ -204,6 +204,24 @@ def test_a_call_that_hangs_ends_by_its_timeout():
         expect(g.metric("curfew_cancel_call_failures_total"), 1.0)
 
 
+def test_a_retry_is_not_held_up_by_a_call_that_hangs():
+    """T44: a retry waits for the call that ends the try before, but not for one that hangs: after half of what is left of the deadline it is called off, and the retry is
+    answered."""
+    def handler(wire, message):
+        if message.method == "GET" and len([r for r in up.requests if r.method == "GET"]) > 1:
+            wire.send(ok(b"second"))
+            return True
+        return silent(wire, message)
+    keys = {**policy(timeout="30s"), "deadline": {"default": "4s", "per_try": "200ms"}, "retry": {"when": ["try_timeout"], "backoff": {"base": "0s"}}}
+    with Upstream(serve(handler)) as up, Gateway(up, policy=keys, routes=ROUTES) as g:
+        begun = time.monotonic()
+        expect(g.ask(get("/reports/9/x", "X-User: 7")).body, b"second")
+        expect_between(time.monotonic() - begun, 2.0, 3.9, "seconds: 200 ms, and half of the 3.8 s that were left")
+        expect([r.method for r in up.requests], ["GET", "DELETE", "GET"])
+        up.wait_end(1)
+        expect((g.logged()["attempts"], g.metric("curfew_cancel_call_failures_total")), (2, 1.0))
+
+
 def test_a_request_that_was_never_sent_needs_no_call():
     """Withdrawn from the queue: the upstream never heard of it."""
     with Upstream(serve(slow_or_told)) as up:

@@ -242,21 +242,38 @@ static void a_retry_waits_for_the_call_that_ends_the_try_before(void **state) {
     answered(c, upstream());
     assert_int_equal(cancels(ENDING_TRY_TIMEOUT, LEVEL_SIDE_CHANNEL), 1);
 }
-static void a_retry_waits_no_longer_for_a_call_than_there_is_time_for_it(void **state) {
+/* And then it comes to nothing, so that it cannot come late, either. */
+static void a_retry_waits_no_longer_for_a_call_that_hangs_than_half_of_what_is_left(void **state) {
     (void)state;
-    stage_endpoints(2, "", "deadline: { default: 1s, min: 100ms, reserve: 50ms, per_try: 200ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
+    stage_endpoints(2, "", "deadline: { default: 1s, per_try: 200ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
                         "cancel: { http1: [ call, close ], call: { path: /cancel, timeout: 10s } }");
     struct sock *c = asks(GET());
     upstream();
     at(201 * MS);
     struct sock *call = upstream();
-    at(848 * MS);
+    at(598 * MS);
     assert_nobody_called();
-    at(852 * MS); /* 150 ms are left */
+    assert_false(call->closed);
+    at(602 * MS); /* 400 ms are left */
+    assert_true(call->closed);
+    assert_int_equal(count(METRIC_CALL_FAILURES), 1);
+    assert_int_equal(cancels(ENDING_TRY_TIMEOUT, LEVEL_CLOSE), 1);
     upstream_sends(upstream(), ANSWER_OK);
     assert_answer(c, 200);
-    upstream_sends(call, ANSWER_OK);
     assert_ended("completed");
+}
+static void nor_than_leaves_it_what_is_worth_asking_for(void **state) {
+    (void)state;
+    stage_endpoints(2, "", "deadline: { default: 1s, min: 350ms, reserve: 50ms, per_try: 400ms }, retry: { when: [ try_timeout ], backoff: { base: 0s } }, "
+                        "cancel: { http1: [ call, close ], call: { path: /cancel, timeout: 10s } }");
+    struct sock *c = asks(GET());
+    upstream();
+    at(401 * MS);
+    upstream();
+    at(598 * MS);
+    assert_nobody_called();
+    at(602 * MS); /* 400 ms are left */
+    answered(c, upstream());
 }
 /* The back-off is kept all the same. */
 static void a_call_that_is_soon_over_shortens_no_back_off(void **state) {
@@ -370,7 +387,8 @@ int main(void) {
         SCENE(the_client_leaves_as_the_winner_answers),
         SCENE(two_whole_answers_in_one_read_are_one_answer),
         SCENE(a_retry_waits_for_the_call_that_ends_the_try_before),
-        SCENE(a_retry_waits_no_longer_for_a_call_than_there_is_time_for_it),
+        SCENE(a_retry_waits_no_longer_for_a_call_that_hangs_than_half_of_what_is_left),
+        SCENE(nor_than_leaves_it_what_is_worth_asking_for),
         SCENE(a_call_that_is_soon_over_shortens_no_back_off),
         SCENE(each_cancel_is_counted_by_its_own_ending_and_level),
         SCENE(work_that_a_hedge_has_begun_goes_on_without_its_client),
