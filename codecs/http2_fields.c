@@ -142,6 +142,7 @@ static const char *check_request(struct reading *r) {
 static void set_body(struct reading *r, bool end) {
     /* A length stands also where no body follows: an answer to HEAD, a 304, a POST of nothing. nghttp2 holds all others to it. */
     r->h->body = r->has_length ? BODY_LENGTH : end ? BODY_NONE : BODY_STREAM;
+    r->h->unended = !end;
 }
 
 const char *http2_head_read(struct http2 *h, struct arena *a, bool request, bool end, struct head **out) {

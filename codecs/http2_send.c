@@ -108,8 +108,9 @@ static bool tunnel_may_ask(const struct http2 *h, const struct http2_leg *t, boo
     return !*never;
 }
 
+/* Or trailers: a call's status may stand behind a content-length of 0. */
 static bool has_body(const struct head *h) {
-    return h->body != BODY_NONE && !(h->body == BODY_LENGTH && h->length == 0);
+    return h->body != BODY_NONE && !(h->body == BODY_LENGTH && h->length == 0 && !h->unended);
 }
 
 /* True where it was submitted, or is over; false: it must wait. */

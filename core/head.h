@@ -40,6 +40,7 @@ struct head {
     uint8_t version;     /* the peer's: 10, 11, 20; for Via and for what HTTP/1.0 cannot take */
     enum body_kind body;
     uint64_t length;     /* of BODY_LENGTH */
+    bool unended;        /* BODY_LENGTH: the end did not come with the head, so trailers may follow, where the wire has them behind no body */
     /* request */
     struct str method, scheme, authority, target; /* target: path and query as sent; "*" for OPTIONS *; for CONNECT without :protocol empty */
     struct str protocol; /* what a tunnel would speak: the Upgrade token, or :protocol; empty: none asked. The neutral form of such a request is

@@ -153,6 +153,34 @@ def test_a_deadline_in_the_middle_of_a_stream():
         expect([l["ending"] for l in g.log(2)], ["deadline"] * 2)
 
 
+def test_trailers_behind_a_length_that_was_told():
+    """A status may stand behind a content-length, also one of 0: the upstream's reaches the client (it was lost behind a 0), and so does ours, where the
+    deadline passes, or the upstream resets, once all of that length is there; before, the call is cut."""
+    def handler(s):
+        bodies = {"all": h2.message(b"1234"), "part": h2.message(b"1234")[:8], "more": h2.message(b"1") + h2.message(b"2")}
+        what, then = s.target.split("/")[1:]
+        body = bodies.get(what, b"")
+        length = len(body) + (what in ("part", "more"))
+        s.send_head([(":status", "200"), ("content-type", "application/grpc"), ("content-length", str(length))])
+        s.send(body) if body else None
+        if then == "Ends":
+            s.session.round_trip()
+            s.send_trailers("grpc-status: 5")
+        elif then == "Resets":
+            s.reset(h2.CALM)
+
+    with Upstream(h2.serve(handler, threaded=True)) as up, Gateway(up, upstream=SHARED, policy={"deadline": READ}) as g:
+        c = h2.Client(g)
+        for path, status in (("/none/Ends", "5"), ("/all/Ends", "5"), ("/none/Waits", "4"), ("/all/Waits", "4"), ("/none/Resets", "8"), ("/all/Resets", "8")):
+            s = c.rpc(path, "grpc-timeout: 300m", body=b"x").whole()
+            expect((s.trailers is not None, s.trailer("grpc-status")), (True, status), path)
+        for path in ("/part/Waits", "/more/Waits"):
+            s = c.rpc(path, "grpc-timeout: 300m", body=b"x")
+            expect((s.reset_code(), s.ended), ("CANCEL", False), path)
+        s = c.ask("POST", "/none/Ends", "content-type: text/plain", "content-length: 0", trailers=["x-sum: 1"]).whole()
+        expect(up.requests[-1].trailers, [("x-sum", "1")])
+
+
 def test_a_deadline_while_the_request_still_streams():
     """The deadline passes while the client still sends: trailers-only 4, then RST_STREAM(NO_ERROR) for the rest of its request."""
     with Upstream(h2.serve(h2.silent)) as up, Gateway(up, upstream=SHARED, policy={"deadline": READ}) as g:

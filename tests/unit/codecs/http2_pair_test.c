@@ -85,6 +85,39 @@ static void trailers_may_follow_no_body_at_all(void **state) {
     pair_close(&p);
 }
 
+/* content-length: 0 says that no DATA comes, not that nothing does: a status that was behind it was lost. */
+static void trailers_may_follow_a_length_of_nothing(void **state) {
+    struct pair p;
+    (void)state;
+    pair_start(&p);
+    struct exchange *up = begun(&p.up);
+    struct head *h = request_head(up, "POST", "/");
+    h->body = BODY_LENGTH;
+    h->unended = true;
+    p.up.codec->send_head(&up->leg, h);
+    talk(&p);
+    struct exchange *down = latest(&p.down);
+    assert_true(down->heads == 1 && down->ends == 0);
+    assert_true(down->head->body == BODY_LENGTH && down->head->unended);
+    trailer(up, "x-sum", "1");
+    give(up, "", 0, true);
+    talk(&p);
+    assert_field(down->trailers, "x-sum", "1");
+    h = answer_head(down, 200, BODY_LENGTH);
+    h->unended = true;
+    p.down.codec->send_head(&down->leg, h);
+    talk(&p);
+    assert_true(up->heads == 1 && up->ends == 0);
+    trailer(down, "grpc-status", "4");
+    give(down, "", 0, true);
+    talk(&p);
+    assert_field(up->trailers, "grpc-status", "4");
+    assert_ended_well(up);
+    assert_ended_well(down);
+    assert_int_equal(wrote(&p.up, NGHTTP2_DATA, -1, -1) + wrote(&p.down, NGHTTP2_DATA, -1, -1), 0);
+    pair_close(&p);
+}
+
 static void a_trailers_only_answer_is_a_head_that_ends(void **state) {
     struct pair p;
     (void)state;
@@ -657,6 +690,7 @@ int main(void) {
         cmocka_unit_test(a_get_is_asked_and_answered),
         cmocka_unit_test(trailers_go_both_ways),
         cmocka_unit_test(trailers_may_follow_no_body_at_all),
+        cmocka_unit_test(trailers_may_follow_a_length_of_nothing),
         cmocka_unit_test(a_trailers_only_answer_is_a_head_that_ends),
         cmocka_unit_test(interim_answers_come_before_the_answer_and_are_not_its_start),
         cmocka_unit_test(an_answer_to_head_has_a_length_and_no_body),
