@@ -57,6 +57,8 @@ bool route_match(const struct route *routes, size_t n, const struct head *h, con
  * slash-star matches the path before it, with or without a slash, and all below. Slash-star alone, and no path at all, match everything, also
  * the "*" of OPTIONS; CONNECT without :protocol has no path and matches nothing. Hosts are compared without port and case, a trailing dot is
  * ignored. Methods are compared as they are: GET does not stand for HEAD. */
+/* Does the route list this method, so that it was not left to "any"? */
+bool route_names_method(const struct route *r, struct str method);
 /* The normalised form alone, for tests and fuzzing: path in, out in arena, or the same slice where nothing changed. False: bad. */
 bool route_normalise(struct arena *a, struct str path, struct str *out);
 /* Has it a segment . or .. before its query, in whichever way there is a server that takes one for it: escaped, behind a backslash or an escaped slash,

@@ -261,7 +261,7 @@ static const struct conf_field match_fields[] = {
       .help = "package.Service/Method, or package.Service/* for all methods, or * for all services, of gRPC, gRPC-Web and Connect alike; "
               "in place of path" },
     { .name = "method", .type = CONF_REFS, .offset = offsetof(struct route_matcher, method),
-      .help = "HTTP methods, compared as they are (GET does not stand for HEAD); left out: any" },
+      .help = "HTTP methods, compared as they are (GET does not stand for HEAD); left out: any but TRACE, which is carried where it is named" },
     { .name = "header", .type = CONF_CUSTOM, .offset = offsetof(struct route_matcher, header), .parse = parse_conditions,
       .print = print_conditions,
       .shape = "{\"type\":\"object\",\"additionalProperties\":{\"anyOf\":[{\"type\":[\"string\",\"number\",\"boolean\"]},{\"type\":\"object\","

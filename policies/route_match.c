@@ -122,12 +122,13 @@ static bool conditions_hold(const struct header_conditions *all, const struct he
     return true;
 }
 
-static bool method_matches(const struct conf_refs *methods, struct str method) {
-    if (!methods->n) return true;
+static bool has_method(const struct conf_refs *methods, struct str method) {
     for (size_t i = 0; i < methods->n; i++)
         if (str_eq(methods->v[i].name, method)) return true;
     return false;
 }
+static inline bool method_matches(const struct conf_refs *methods, struct str method) { return !methods->n || has_method(methods, method); }
+bool route_names_method(const struct route *r, struct str method) { return has_method(&r->match->method, method); }
 
 static bool is_rpc(const struct rpc *rpc) { return rpc && strcmp(rpc->family, "http") != 0; }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One try at an upstream: it waits for a place, sends the head with what is left, moves the request's body up, and passes the answer on. When its
 // context ends it is told by the policy's ladder. What its outcome means, where there may be others, is tries.c's to say.
+#include "policies/hops.h"
 #include "proxy/call.h"
 #include "proxy/listener.h"
 #include <assert.h>
@@ -169,6 +170,7 @@ static enum ending make_head(struct attempt *a, struct head **out) {
     struct head *up = head_clone(x->request, &x->arena);
     const struct route *r = x->match.route;
     route_rewrite(&x->match, &x->arena, up);
+    hops_tell(up);
     if (x->bridge) x->bridge->kind->request_head(x->bridge, up);
     span left = deadline_left(&x->policy->deadline, &x->verdict, x->w->now, exchange_to_head(x));
     int64_t wall = x->snapshot->config->needs_dates ? worker_wall(x->w) : 0;

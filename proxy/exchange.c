@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The client's side of an exchange and its way through the steps: see exchange.h. What its client is told is exchange_answer.c, attempts at upstreams
 // are attempt.c.
+#include "policies/hops.h"
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 #include <assert.h>
@@ -331,6 +332,11 @@ static enum flow step_decide(struct exchange *x) {
         else fail(x, ENDING_NO_ROUTE, 404, "no route matches");
     } else {
         x->policy = x->match.route->use;
+        const struct fault *refused = hops_fault(h, x->match.route);
+        if (refused) {
+            exchange_fail(x, refused);
+            return FLOW_WAIT;
+        }
         exchange_judge(x);
         limit(x);
         if (x->verdict.refuse != ENDING_NONE) {

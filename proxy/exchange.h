@@ -174,7 +174,8 @@ void attempt_call(struct exchange *x, enum ending why);
 /* Ends it with a fault's cause, keeping its sentence and status for the answer. */
 void exchange_fail(struct exchange *x, const struct fault *f);
 /* ---- exchange_answer.c: what the client is told ----------------------------------------------------------------------------------------------- */
-/* Where its route answers by itself (respond, redirect): that. False: its upstream is to be asked. */
+/* Where its route answers by itself (respond, redirect), or it is to go no further (OPTIONS with Max-Forwards: 0): that. False: its upstream is to be
+ * asked. */
 bool exchange_answer_here(struct exchange *x);
 /* It has ended, and its client, which still waits, is told how; or its answer is cut, now or once all that came was delivered. */
 void exchange_answer_ending(struct exchange *x, enum ending why);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the client of an exchange is told: the upstream's answer, or one of our own, of a route or of an ending. Of all these one is begun, once; a
 // client that has part of one gets its rest, an error behind it in the words of its protocol, or a cut.
+#include "policies/hops.h"
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 
@@ -86,9 +87,22 @@ void exchange_answer_ending(struct exchange *x, enum ending why) {
         exchange_cut(x);
     }
 }
+/* RFC 9110 9.3.7: nobody here knows which methods the upstream has: no Allow, which would say that these are all. */
+static void answer_options(struct exchange *x) {
+    struct head *h = ARENA_NEW(&x->arena, struct head);
+    head_init(h, &x->arena, false);
+    h->status = 200;
+    h->body = BODY_LENGTH;
+    route_edit_headers(&x->match.route->headers.answer, h);
+    send_local(x, h, (struct str){ 0 });
+}
 bool exchange_answer_here(struct exchange *x) {
     const struct route *r = x->match.route;
-    if (!r->answer && !r->redirect) return false;
+    if (!r->answer && !r->redirect) {
+        bool last = hops_end(x->request);
+        if (last) answer_options(x);
+        return last;
+    }
     struct head *h = ARENA_NEW(&x->arena, struct head);
     head_init(h, &x->arena, false);
     struct str body = { 0 };

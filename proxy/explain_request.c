@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `curfew explain REQUEST`: what one request would meet, by the very calls that an exchange makes, in their order; only the wire is missing.
+#include "policies/hops.h"
 #include "policies/lookalike.h"
 #include "proxy/explain_inside.h"
 #include <time.h>
@@ -95,6 +96,12 @@ static bool find_route(struct play *p) {
     say(s, "route", sheet_say("%s", bad ? "none: the path is malformed (400 client_error)" : "none (404 no_route)"));
     return false;
 }
+/* A TRACE, or a Max-Forwards that cannot be counted down. */
+static bool is_hindered(struct play *p) {
+    const struct fault *f = hops_fault(p->h, p->m.route);
+    if (f) say(&p->sheets[SHEET_REQUEST], "refused", sheet_say("%s: %s (%u)", ending_name(f->why), f->say, f->status));
+    return f;
+}
 static void decide(struct play *p) {
     const struct policy *policy = p->m.route->use;
     struct deadline_facts f = { .head = p->h, .rpc = p->rpc, .dialects = &p->c->dialects, .trusted = p->trusted, .now = p->now, .wall_ns = p->wall,
@@ -141,6 +148,7 @@ static void ask(struct play *p) {
     struct deadline_verdict *v = &p->v;
     span told;
     route_rewrite(&p->m, p->a, up);
+    hops_tell(up);
     apply_context(p, rpc_up, up);
     enum ending e = deadline_tell(policy, &p->c->dialects, rpc_up, deadline_left(policy, v, p->now, v->to_head), p->wall, true, up, &told);
     bool refused = e != ENDING_NONE && v->enforce;
@@ -152,13 +160,15 @@ static void ask(struct play *p) {
 /* The same calls in the same order as an exchange makes them. */
 static void follow(struct play *p) {
     p->rpc = rpc_recognise(p->h);
-    if (!find_route(p)) return;
+    if (!find_route(p) || is_hindered(p)) return;
     const struct policy *policy = p->m.route->use;
     if (!p->listener.n) p->listener = listener_for(p->c, p->trusted);
     decide(p);
     say_decided(p);
     candidates_sheet(&p->sheets[SHEET_CANDIDATES], policy, p->h, p->trusted, p->wall);
-    if (p->v.refuse == ENDING_NONE && explain_has_upstream(p->m.route)) ask(p);
+    bool asks = p->v.refuse == ENDING_NONE && explain_has_upstream(p->m.route);
+    if (asks && hops_end(p->h)) say(&p->sheets[SHEET_REQUEST], "answered", sheet_say("200, here: Max-Forwards is 0"));
+    else if (asks) ask(p);
     if (p->v.refuse == ENDING_NONE && p->v.would_refuse != ENDING_NONE && mode_observes(policy->deadline.mode))
         say(&p->sheets[SHEET_REQUEST], "enforce", sheet_say("would refuse it: %s", ending_name(p->v.would_refuse)));
 }

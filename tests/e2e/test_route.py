@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which route a request takes, what it makes of the request, and which of its fields go on."""
+import json
+
 import h2
 from harness import Gateway, Upstream, answering, echo, expect, expect_in, get, request, serve
 
@@ -138,6 +140,48 @@ def test_context_fields():
         expect(passed("plain", *fields), ["x-context-trace-id", "x-other"])
         expect(passed("mesh", *fields), ["x-context-trace-id", "x-context-user-id", "x-other"])
         expect(passed("mesh", "X-Context-Trace-Id: " + "a" * 17), [])
+
+
+def both(g, method, target, *fields):
+    """The same request over HTTP/1 and HTTP/2: (status, body, answer) of each."""
+    first = g.ask(request(method, target, *fields))
+    second = h2.Client(g).ask(method, target, *fields).whole()
+    return [(first.status, first.body, first), (second.status, second.body, second)]
+
+
+def test_options_and_trace_go_as_far_as_max_forwards_says():
+    """RFC 9110 7.6.2: 0 is answered here, others are less one at the upstream, what is no number is refused; other methods pass it as it is."""
+    routes = [{"match": {"path": "/traced/*", "method": ["OPTIONS", "TRACE", "GET"]}, "upstream": "be"}, {"match": {"path": "/*"}, "upstream": "be"}]
+    for upstream, serving in (({}, answering()), ({"protocol": "http2"}, h2.answering())):
+        with Upstream(serving) as up, Gateway(up, routes=routes, upstream=upstream) as g:
+            for target in ("/x", "*"):
+                for status, body, answer in both(g, "OPTIONS", target, "max-forwards: 0"):
+                    expect((status, body, answer.get("content-length"), answer.get("allow")), (200, b"", "0", None))
+            for bad in (["max-forwards: -1"], ["max-forwards: 1.0"], ["max-forwards: "], ["max-forwards: 1, 2"], ["max-forwards: 3", "max-forwards: 3"]):
+                for status, body, _ in both(g, "OPTIONS", "/x", *bad):
+                    expect((status, json.loads(body)["ending"]), (400, "client_error"))
+            expect(len(up.requests), 0)
+            for sent, told in (("1", "0"), ("00010", "9"), ("99999999999999999999999", "18446744073709551614"), (None, None)):
+                fields = [f"max-forwards: {sent}"] if sent else []
+                for method, target in (("OPTIONS", "/x"), ("TRACE", "/traced/x")):
+                    expect([s for s, _, _ in both(g, method, target, *fields)], [200, 200])
+                    expect([m.get("max-forwards") for m in up.requests[-2:]], [told, told])
+            expect([s for s, _, _ in both(g, "GET", "/x", "max-forwards: 0")], [200, 200])
+            expect([m.get("max-forwards") for m in up.requests[-2:]], ["0", "0"])
+
+
+def test_a_trace_goes_where_a_route_names_it():
+    """Its answer is the request, credentials and all: 405 unless the route's methods name it; and nothing is reflected here."""
+    routes = [{"match": {"path": "/traced/*", "method": ["TRACE"]}, "upstream": "be"}, {"match": {"path": "/said"}, "respond": {"status": 200}},
+              {"match": {"path": "/*"}, "upstream": "be"}]
+    with Upstream(serve(echo)) as up, Gateway(up, routes=routes) as g:
+        for target, fields in (("/x", ()), ("/said", ()), ("/traced/x", ("max-forwards: 0",))):
+            for status, body, _ in both(g, "TRACE", target, "cookie: secret=1", *fields):
+                expect((status, json.loads(body)["ending"], b"secret" in body), (405, "no_route", False))
+        expect(len(up.requests), 0)
+        expect([s for s, _, _ in both(g, "TRACE", "/traced/x")], [200, 200])
+        expect([m.method for m in up.requests], ["TRACE", "TRACE"])
+        expect([l["status"] for l in g.log(8)], [405] * 6 + [200] * 2)
 
 
 def test_forwarded_of_a_stranger():
