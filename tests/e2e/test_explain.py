@@ -168,6 +168,23 @@ def test_a_stranger_gets_less():
     expect(row(said, what="to the head")["is"], "15s")
 
 
+def test_lookalikes_and_the_last_hop_are_said():
+    """A name that looks like one that is decided about is named as removed, other names with underscores are seen upstream; a TRACE is refused; OPTIONS
+    with Max-Forwards: 0 is answered here, and 3 goes on as 2."""
+    _, out, _ = explain("request", "GET /x HTTP/1.1", "-H", "x_request_timeout: 5s", "-H", "order_id: 7", "--json")
+    said = json.loads(out)
+    assert "decided about here" in row(said["context"], field="x_request_timeout")["what becomes of it"], out
+    expect([r["field"] for r in said["upstream sees"] if "_" in r["field"]], ["order_id"])
+    _, out, _ = explain("request", "TRACE /x HTTP/1.1", "--json")
+    said = json.loads(out)
+    expect((row(said["request"], what="refused")["is"], said.get("upstream sees", [])),
+           ("no_route: TRACE goes where the methods of a route name it (405)", []))
+    _, out, _ = explain("request", "OPTIONS /x HTTP/1.1", "-H", "max-forwards: 0", "--json")
+    expect(row(json.loads(out)["request"], what="answered")["is"], "200, here: Max-Forwards is 0")
+    _, out, _ = explain("request", "OPTIONS /x HTTP/1.1", "-H", "max-forwards: 3", "--json")
+    expect(row(json.loads(out)["upstream sees"], field="max-forwards")["value"], "2")
+
+
 def test_levels_are_those_of_the_log():
     """What explain says of client_closed on HTTP/1 is what the log says when it happens."""
     with Upstream(serve(silent)) as up, Gateway(up, policy={"cancel": {"http1": ["close"]}}) as g:
