@@ -597,6 +597,33 @@ def test_answers_with_a_status_that_is_none():
             del up
 
 
+def test_interim_answers_that_cannot_be():
+    """RFC 9113 8.1, 8.6: an HTTP/2 upstream's 101, an interim answer that ends the stream, has a length, or a body behind it, and a second answer behind the
+    first: 502 to either client before the head, a cut behind it; never a 101 to an HTTP/1 client, for whom it would be another protocol."""
+    heads = {"a 101": [101], "a 101 that ends": [-101], "a 103 that ends": [-103], "a 103 with a length": [(103, 5)], "a body behind a 103": [103, b"abc"],
+             "a body before all": [b"abc"], "a 103 behind the head": [200, b"abc", 103], "a second answer": [200, b"abc", 200]}
+    for what, said in heads.items():
+        def handler(s, said=said):
+            for part in said:
+                if isinstance(part, bytes):
+                    s.send(part)
+                else:
+                    status, length = part if isinstance(part, tuple) else (part, None)
+                    s.send_head([(":status", str(abs(status)))] + ([("content-length", str(length))] if length else []), status < 0)
+            s.send(b"", end=True)
+
+        with Upstream(h2.serve(handler)) as up, Gateway(up, upstream=SHARED) as g:
+            one = g.ask(get("/"))
+            two = h2.Client(g).get("/").end()
+            if 200 in said:
+                expect((one.status, one.body, one.cut, two.status, two.body), (200, b"abc", "fin", 200, b"abc"), what)
+                expect(two.reset_code(), "INTERNAL_ERROR", what)
+            else:
+                expect((one.status, two.status), (502, 502), what)
+            expect([line["ending"] for line in g.log(2)], ["upstream_error"] * 2, what)
+            del up
+
+
 # ---- tunnels ------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -689,6 +716,43 @@ def test_upgrade_to_an_http2_upstream():
         c.half_close()
         c.expect_end("fin")
         expect(up.requests[0].ended, True)
+
+
+def test_early_bytes_of_a_tunnel_wait_for_its_101():
+    """T25: what an HTTP/2 client sends into a tunnel before its answer reaches an HTTP/1 upstream behind the 101, and else never: to a server that refused the
+    upgrade, and kept the connection, it would be its next request."""
+    early = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    seen = []
+
+    def script(wire):
+        wire.upstream.record(wire.head())
+        seen.append(release.wait(10) and wire.unread)
+        wire.send(b"HTTP/1.1 103 Early\r\n\r\n" + (SWITCH % b"x" if status == 101 else ok(b"refused", status=f"{status} X")))
+        if status == 101:
+            seen.append(wire.exactly(len(early)))
+        wire.to_end()
+        seen.append(wire.unread)
+
+    for status in (101, 200, 403):
+        release = threading.Event()
+        seen.clear()
+        with Upstream(script) as up, Gateway(up) as g:
+            c = h2.Client(g).settled()
+            s = open_websocket(c)
+            s.send(early)
+            up.wait_requests(1)
+            c.round_trip()
+            release.set()
+            expect(s.head().status, {101: 200, 200: 502, 403: 403}[status])
+            expect(len(s.interims), 1)
+            if status == 101:
+                eventually(lambda: len(seen) == 2, what="the early bytes, behind the 101")
+                s.reset()
+            else:
+                expect(s.whole().body, b"refused")
+            up.wait_end(0)
+            eventually(lambda: len(seen) == (3 if status == 101 else 2), what="the end of the script")
+            expect(seen, [b"", early, b""] if status == 101 else [b"", b""], status)
 
 
 def test_no_tunnel_leads_past_the_routes():
@@ -813,6 +877,28 @@ def test_draining_closes_idle_connections():
 
 
 # ---- limits of a connection ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_upstream_that_is_dead_under_its_streams():
+    """ping_interval counts under way as well: three requests on a connection whose peer says nothing more hear of it ping_interval + ping_timeout later, long
+    before any deadline, each in its own words; the next one is served on another."""
+    upstream = {**SHARED, "http2": {"ping_interval": "200ms", "ping_timeout": "2s"}}
+    with Upstream(h2.serve(h2.silent, at="head")) as up, Gateway(up, upstream=upstream, policy={"deadline": {"default": "60s"}}) as g:
+        c = h2.Client(g)
+        plain, call, upload = c.get("/"), c.rpc(body=b"x"), c.post("/")
+        upload.send(b"begun")
+        up.wait_requests(3)
+        time.sleep(0.5)  # it answers PINGs, so it lives
+        c.pump()
+        expect([s.fields for s in (plain, call, upload)], [None] * 3)
+        dead = up.requests[0].session
+        begun, dead.paused = time.monotonic(), True
+        expect((plain.whole().status, call.whole().trailer("grpc-status"), upload.end().status), (502, "14", 502))
+        expect_between(time.monotonic() - begun, 1.5, 10, "seconds until it was found")
+        expect({(l["ending"], l["detail"]) for l in g.log(3)}, {("upstream_closed", "a PING was not answered in time")})
+        up.script = h2.answering(b"alive")
+        expect(c.get("/").whole().body, b"alive")
+        dead.paused = False
 
 
 def test_an_idle_connection_is_closed_with_goaway():

@@ -446,6 +446,29 @@ def test_goaway_in_two_phases():
         up.wait_end(0, 2)
 
 
+def test_goaway_that_takes_back_more_and_more():
+    """RFC 9113 6.8: a second and a third GOAWAY, with lower ids and an error at last: what each of them passes over goes elsewhere, what is below all of them
+    ends where it is; and one that gives ids back ends the connection (PROTOCOL_ERROR)."""
+    with h2_upstream(h2.silent) as up, Gateway(up, upstream={"protocol": "http2"}) as g:
+        c = h2.Client(g)
+        asked = [c.get(f"/{i}") for i in range(6)]
+        up.wait_requests(6)
+        ids = {r.target: r.id for r in up.requests}
+        first = up.requests[0].session
+        up.script = h2.answering(b"elsewhere")
+        first.goaway(2**31 - 1)
+        for last, moved in (("/3", ("/4", "/5")), ("/1", ("/2", "/3"))):
+            first.goaway(ids[last], h2.NO_ERROR if last == "/3" else h2.INTERNAL_ERROR)
+            expect({bytes(asked[int(m[1:])].whole().body) for m in moved}, {b"elsewhere"}, last)
+        up.requests[0].answer(200, body=b"stayed")
+        expect(asked[0].whole().body, b"stayed")
+        expect(asked[1].fields, None)
+        first.goaway(ids["/5"])
+        expect(asked[1].end().status, 502)
+        eventually(lambda: first.ended, what="the end of the connection")
+        expect([code for _, code in first.goaways], [h2.PROTOCOL_ERROR])
+
+
 def test_a_reset_and_goaway_in_one_read():
     """T15: RST_STREAM of one stream and GOAWAY below another in one segment: the first gets its 502, the second goes to another connection, and the
     gateway goes on."""
