@@ -2,7 +2,7 @@
 // The context of a request under libFuzzer. The first byte picks a policy, the second a listener and a load; then come the lines of a head; the last
 // line is also a pattern and a value. What must hold is what semantics 7 promises of whatever goes up: nothing unlisted under a prefix, nothing
 // malformed or not believed, caps kept; traces that are W3C's, members whole and in order, ours leftmost.
-#include "policies/fields.h"
+#include "policies/lookalike.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,18 +17,21 @@ static const char *const yaml[] = {
     "trace: { from: [ mesh ] }\nrequire: { trace: warn }\n",
 };
 #define POLICIES (sizeof yaml / sizeof *yaml)
-static struct fields_policy policies[POLICIES];
+static struct policy policies[POLICIES]; /* their context alone says something */
+static struct dialect_set dialects;
 static struct conf_ref mesh = { .name = STR_INIT("mesh") };
 
 static void load(void) {
     static struct conf c;
     static const struct conf_map listeners = { .n = 1, .names = &mesh };
     conf_init(&c);
+    dialect_set_builtin(&dialects);
     for (size_t i = 0; i < POLICIES; i++) {
         struct conf_node *n = conf_parse(&c, "y", yaml[i], strlen(yaml[i]));
-        bool good = n && conf_load(&c, n, &fields_table, &policies[i]);
-        policies[i].schema_version = i == 1 ? 3 : 0;
-        if (!good || !fields_resolve(&c, &policies[i], &listeners)) conf_report(&c, stderr), abort();
+        struct fields_policy *p = &policies[i].context;
+        bool good = n && conf_load(&c, n, &fields_table, p);
+        p->schema_version = i == 1 ? 3 : 0;
+        if (!good || !fields_resolve(&c, p, &listeners)) conf_report(&c, stderr), abort();
     }
 }
 
@@ -163,9 +166,10 @@ static void must_not_blow_up(struct arena *a, struct str s) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char *const rpcs[] = { "http", "grpc", "connect", "grpc-web" };
-    if (!policies[0].nslots) load();
+    if (!policies[0].context.nslots) load();
     if (size < 3 || size > 2 * MEMBERS) return 0; /* a member has a byte and a comma at least */
-    const struct fields_policy *p = &policies[data[0] % POLICIES];
+    const struct policy *whole = &policies[data[0] % POLICIES];
+    const struct fields_policy *p = &whole->context;
     struct arena a;
     struct head down;
     struct str last = { 0 };
@@ -184,6 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                               .random = &random };
     struct fields_tally tally;
     struct head *up = head_clone(&down, &a);
+    lookalikes_remove(&(struct lookalike_facts){ .policy = whole, .dialects = &dialects }, up);
     fields_apply(p, &hop, up, &tally);
     must_be_fields(p, &hop, up);
     must_be_a_trace(p, fields_believes(&p->trace.from, listener), &v, &down, up);
