@@ -708,6 +708,37 @@ def test_certificates_are_reloaded_without_dropping():
             expect(old.get("/more").whole().body, b"/more")
 
 
+def test_the_files_of_an_upstream_are_reloaded():
+    """SIGHUP with the same configuration: the CA file that upstreams are checked against and the certificate that we show are read anew; new connections have
+    them, and one that was open goes on."""
+    serials = []
+
+    def script(wire):
+        serials.append(wire.peer["serialNumber"])
+        serve(lambda w, m: w.send(ok(b"yes", "Connection: close" if m.target == "/last" else "X-Kept: yes")))(wire)
+
+    with Authority() as a, Authority() as other:
+        back, own = a.sign("up.test", "DNS:up.test"), a.sign("gateway.test")
+        ca = a.path("trusted.pem")
+        shutil.copy(other.ca, ca)
+        upstream = {"protocol": "http1", "tls": {"ca": ca, "server_name": "up.test", **own}}
+        with Upstream(secured(a.server(back, "http/1.1", client_ca=a.ca), script)) as up, Gateway(up, upstream=upstream) as g:
+            expect(g.ask(get("/")).status, 503)
+            shutil.copy(a.ca, ca)
+            g.reload()
+            expect(g.ask(get("/")).status, 200)
+            a.sign("gateway.test")
+            shutil.copy(other.ca, ca)
+            g.reload()
+            expect(g.ask(get("/last")).status, 200)  # on the connection that was open
+            expect(g.ask(get("/")).status, 503)
+            shutil.copy(a.ca, ca)
+            g.reload()
+            expect(g.ask(get("/")).status, 200)
+            expect((len(serials), len(set(serials))), (2, 2))
+            del up
+
+
 def test_broken_certificates_are_said_at_the_start():
     """A missing file, a key that does not fit and noise are reported with file and line, and the gateway does not start."""
     from harness import CURFEW  # pylint: disable=import-outside-toplevel
