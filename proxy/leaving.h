@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What goes while somebody still uses it: the gateway itself as it drains, a listener or an upstream that a reload took away. Who uses it was told, and
-// has some time to be done; then what still lives of that ends as `shutdown` and is answered, and a second later, who has not closed by then is
+// What goes while somebody still uses it: the gateway itself as it drains, a listener or an upstream that a reload took away. Who uses it was told,
+// and has some time to be done; then what still lives of that ends as `shutdown` and is answered, and a second later, who has not closed by then is
 // dropped. Nothing of it may hold a descriptor, or a configuration's memory, for as long as a peer likes.
 #ifndef CURFEW_PROXY_LEAVING_H
 #define CURFEW_PROXY_LEAVING_H
