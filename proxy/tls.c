@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <linux/tls.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -31,7 +32,9 @@ static struct tls *tls_new(SSL_CTX *ctx, int fd) {
     struct tls *t = mem_zalloc(sizeof *t);
     t->ssl = SSL_new(ctx);
     if (!t->ssl || SSL_set_fd(t->ssl, fd) != 1) abort(); /* out of memory */
+    t->fd = fd;
     t->over = TLS_DONE;
+    tls_watch_records(t);
     if (SSL_CTX_get_options(ctx) & SSL_OP_ENABLE_KTLS) keep_reading(t, fd);
     return t;
 }
@@ -84,7 +87,10 @@ enum tls_io tls_handshake(struct tls *t) {
     tls_begin_call();
     int ret = SSL_do_handshake(t->ssl);
     enum tls_io io = tls_outcome(t, ret, errno);
-    if (io == TLS_DONE) t->kernel = BIO_get_ktls_send(SSL_get_wbio(t->ssl));
+    if (io == TLS_DONE) {
+        t->shaken = true;
+        t->kernel = BIO_get_ktls_send(SSL_get_wbio(t->ssl));
+    }
     return io == TLS_EOF ? tls_lose(t, TLS_LOSS_PROTOCOL, "the peer closed during the handshake", NULL) : io;
 }
 
@@ -101,6 +107,7 @@ enum tls_io tls_read(struct tls *t, void *buf, size_t n, size_t *got) {
         io = ret == 1 ? TLS_DONE : tls_outcome(t, ret, errno);
         *got += one;
     } while (io == TLS_DONE && *got < n && SSL_has_pending(t->ssl));
+    if (tls_chatters(t, *got)) io = tls_lose(t, TLS_LOSS_PROTOCOL, "too many records without data", NULL);
     return *got > 0 ? TLS_DONE : io;
 }
 
@@ -135,14 +142,18 @@ static size_t pieces_next(const struct pieces *p, const uint8_t **at) {
     return len;
 }
 
+static ssize_t send_to_kernel(const struct tls *t, const struct msghdr *m) {
+    ssize_t n;
+    do n = sendmsg(t->fd, m, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
 /* The kernel makes the records, of all pieces in one call, and remembers none of our addresses. */
 static enum tls_io write_to_kernel(struct tls *t, const struct pieces *p, size_t *took) {
     struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)p->v, .msg_iovlen = p->n };
     size_t all = 0;
     for (unsigned i = 0; i < p->n; i++) all += p->v[i].iov_len;
-    ssize_t n;
-    do n = sendmsg(SSL_get_wfd(t->ssl), &m, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = send_to_kernel(t, &m);
     if (n < 0 && errno != EAGAIN) return tls_lose(t, TLS_LOSS_RESET, "the connection failed", strerror(errno));
     *took = n > 0 ? (size_t)n : 0;
     return *took < all ? TLS_WANT_WRITE : TLS_DONE;
@@ -172,12 +183,27 @@ enum tls_io tls_write(struct tls *t, const struct iovec *iov, unsigned niov, siz
     return t->over == TLS_LOST ? TLS_LOST : TLS_DONE;
 }
 
+/* Not by OpenSSL, whose way to the socket a KeyUpdate may have closed (tls_records.c). The kernel takes an alert whole or not at all. */
+static enum tls_io close_in_kernel(struct tls *t) {
+    uint8_t alert[] = { SSL3_AL_WARNING, SSL3_AD_CLOSE_NOTIFY };
+    struct iovec v = { alert, sizeof alert };
+    union { struct cmsghdr head; char room[CMSG_SPACE(1)]; } control = {
+        .head = { .cmsg_len = CMSG_LEN(1), .cmsg_level = SOL_TLS, .cmsg_type = TLS_SET_RECORD_TYPE },
+    };
+    *CMSG_DATA(&control.head) = SSL3_RT_ALERT;
+    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_LEN(1) };
+    if (send_to_kernel(t, &m) < 0 && errno == EAGAIN) return TLS_WANT_WRITE;
+    t->closed = true;
+    return TLS_DONE;
+}
+
 enum tls_io tls_shutdown(struct tls *t) {
     if (t->closed) return TLS_DONE;
     t->closing = true;
     /* Half a record is on the wire: an alert cannot follow it (and OpenSSL would say "bad write retry"). */
     t->closed = t->over == TLS_LOST || t->refused > 0;
     if (t->closed) return TLS_DONE;
+    if (t->kernel) return close_in_kernel(t);
     tls_begin_call();
     int ret = SSL_shutdown(t->ssl);
     if (ret < 0 && SSL_get_error(t->ssl, ret) == SSL_ERROR_WANT_WRITE) return TLS_WANT_WRITE;
@@ -187,8 +213,7 @@ enum tls_io tls_shutdown(struct tls *t) {
 }
 
 bool tls_is_in_kernel(const struct tls *t) { return t->kernel; }
-/* OpenSSL would answer with its next write, which never comes: its answer would say that the keys change, and the kernel's would not. */
-bool tls_is_worn(const struct tls *t) { return t->kernel && SSL_get_key_update_type(t->ssl) != SSL_KEY_UPDATE_NONE; }
+bool tls_is_worn(const struct tls *t) { return t->worn; }
 
 enum tls_loss tls_loss(const struct tls *t) { return t->loss; }
 const char *tls_error(const struct tls *t) { return t->say; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files over OpenSSL share, and nobody else: what is built (tls_build.c), which of a server's certificates a name gets (tls_names.c), a
-// connection (tls.c), and what came of a call (tls_outcome.c).
+// connection (tls.c), what its peer sends besides data (tls_records.c), and what came of a call (tls_outcome.c).
 #ifndef CURFEW_PROXY_TLS_INSIDE_H
 #define CURFEW_PROXY_TLS_INSIDE_H
 #include "proxy/tls.h"
@@ -27,12 +27,18 @@ struct tls_client {
 };
 struct tls {
     SSL *ssl;
+    int fd;                    /* borrowed */
     struct tls_server *server; /* a reference, or NULL */
     struct tls_client *client; /* a reference, or NULL */
     enum tls_io over;          /* EOF or LOST: said again by every later read; LOST also by writes */
     enum tls_loss loss;
     size_t refused;            /* bytes of the record that OpenSSL holds encrypted and the socket has not taken */
+    bool shaken;               /* the handshake is done */
     bool kernel;               /* what is written goes past OpenSSL */
+    bool worn;                 /* ... with keys that the peer wants changed */
+    bool chatters;             /* nothing more is read */
+    unsigned dataless;         /* records without data since heard was 0 */
+    size_t heard;              /* bytes of data */
     bool closing;              /* close_notify was begun */
     bool closed;               /* ... and is written, or cannot be */
     char say[160];
@@ -46,6 +52,10 @@ size_t tls_names_add(struct tls_names *names, SSL_CTX *ctx, size_t *had);
 /* Exact names before wildcards, whatever their case; NULL: no certificate is for it. Any thread, once all were added. */
 SSL_CTX *tls_names_find(const struct tls_names *names, const char *name);
 void tls_names_free(struct tls_names *names);
+/* tls_records.c */
+void tls_watch_records(struct tls *t); /* before the handshake */
+/* After every read, which brought n bytes of data: the peer sends too much else, and nothing more is read from it. */
+bool tls_chatters(struct tls *t, size_t n);
 /* tls_outcome.c */
 /* Before every call that does I/O. */
 void tls_begin_call(void);

@@ -645,6 +645,51 @@ static void renegotiation_is_refused(void **state) {
     SSL_CTX_free(ctx);
 }
 
+/* A client that is OpenSSL's own, and goes on by itself. */
+static SSL *stranger(void) {
+    serve("a.pem", "a.key");
+    built(both, both);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(ctx);
+    SSL_set_fd(ssl, fds[1]);
+    down = tls_accept(server, fds[0]);
+    for (unsigned i = 0; i < 6; i++) SSL_connect(ssl), tls_handshake(down);
+    return ssl;
+}
+static void say_keys_change(SSL *ssl, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(ssl), 1);
+    }
+}
+static void new_keys_now_and_then_are_no_trouble(void **state) {
+    (void)state;
+    pair();
+    SSL *ssl = stranger();
+    static char much[1 << 14], heard[1 << 14];
+    size_t n;
+    for (unsigned i = 0; i < 200; i++) {
+        if (i % 50 == 0) say_keys_change(ssl, 16);
+        assert_int_equal(SSL_write(ssl, much, sizeof much), sizeof much);
+        for (size_t got = 0; got < sizeof much; got += n) assert_int_equal(tls_read(down, heard, sizeof heard, &n), TLS_DONE);
+    }
+    SSL_CTX_free(SSL_get_SSL_CTX(ssl));
+    SSL_free(ssl);
+}
+/* Each costs us what a request costs, and OpenSSL does not return while there are more. */
+static void who_sends_nothing_but_new_keys_is_lost(void **state) {
+    (void)state;
+    pair();
+    SSL *ssl = stranger();
+    assert_int_equal(SSL_write(ssl, "data", 4), 4);
+    say_keys_change(ssl, 33);
+    assert_hears(down, "data", TLS_LOST);
+    assert_int_equal(tls_loss(down), TLS_LOSS_PROTOCOL);
+    assert_string_equal(tls_error(down), "too many records without data");
+    SSL_CTX_free(SSL_get_SSL_CTX(ssl));
+    SSL_free(ssl);
+}
+
 /* The socket is full of other bytes, so that the alert waits. */
 static void a_close_notify_that_is_refused_can_be_sent_again(void **state) {
     (void)state;
@@ -771,13 +816,7 @@ static void records_that_came_together_are_read_together(void **state) {
 }
 
 /* ---- where the kernel encrypts ------------------------------------------------------------------------------------------------------------- */
-static bool kernel_has_tls(void) {
-    char list[256] = "";
-    FILE *f = fopen("/proc/sys/net/ipv4/tcp_available_ulp", "r");
-    if (f && !fgets(list, sizeof list, f)) list[0] = '\0';
-    if (f) fclose(f);
-    return strstr(list, "tls");
-}
+static bool kernel_has_tls(void) { return access("/proc/self/net/tls_stat", F_OK) == 0; }
 static void usual_in_kernel(void) {
     if (!kernel_has_tls()) skip();
     sc.ktls = cc.ktls = true;
@@ -822,33 +861,46 @@ static void close_notify_follows_what_the_kernel_took(void **state) {
     assert_int_equal(got, sent);
     assert_memory_equal(in, out, sent);
 }
+/* RFC 8446 4.6.3: an answer to the request would say that our keys change, and the kernel's do not; nor may a second request draw one. */
 static void a_request_for_other_keys_wears_a_connection_out(void **state) {
     (void)state;
     if (!kernel_has_tls()) skip();
     sc.ktls = true;
-    serve("a.pem", "a.key");
-    built(both, both);
     tcp_pair();
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    SSL *ssl = SSL_new(ctx);
-    SSL_set_fd(ssl, fds[1]);
-    down = tls_accept(server, fds[0]);
-    for (unsigned i = 0; i < 6; i++) SSL_connect(ssl), tls_handshake(down);
+    SSL *ssl = stranger();
     assert_true(tls_is_in_kernel(down) && !tls_is_worn(down));
-    for (unsigned i = 0; i < 2; i++) { /* not asked: only the client's keys change, which OpenSSL reads with */
+    for (unsigned i = 0; i < 4; i++) { /* not asked: only the client's keys change, which OpenSSL reads with */
         assert_int_equal(SSL_key_update(ssl, i ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED), 1);
         assert_int_equal(SSL_write(ssl, "ask", 3), 3);
         assert_hears(down, "ask", TLS_WANT_READ);
-        assert_int_equal(tls_is_worn(down), i);
+        assert_int_equal(tls_is_worn(down), i > 0);
+        say(down, "with the old keys");
+        char buf[64];
+        assert_int_equal(SSL_read(ssl, buf, sizeof buf), 17);
     }
+    assert_int_equal(tls_shutdown(down), TLS_DONE);
+    assert_int_equal(SSL_read(ssl, &(char){ 0 }, 1), 0);
+    assert_int_equal(SSL_get_error(ssl, 0), SSL_ERROR_ZERO_RETURN);
+    SSL_CTX_free(SSL_get_SSL_CTX(ssl));
+    SSL_free(ssl);
+}
+/* As when they waited in the socket together. */
+static void requests_for_other_keys_that_come_together_draw_no_answer(void **state) {
+    (void)state;
+    if (!kernel_has_tls()) skip();
+    sc.ktls = true;
+    tcp_pair();
+    SSL *ssl = stranger();
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(ssl), 1);
+    }
+    assert_hears(down, "", TLS_WANT_READ);
     say(down, "with the old keys");
     char buf[64];
     assert_int_equal(SSL_read(ssl, buf, sizeof buf), 17);
-    assert_int_equal(tls_shutdown(down), TLS_DONE);
-    assert_int_equal(SSL_read(ssl, buf, sizeof buf), 0);
-    assert_int_equal(SSL_get_error(ssl, 0), SSL_ERROR_ZERO_RETURN);
+    SSL_CTX_free(SSL_get_SSL_CTX(ssl));
     SSL_free(ssl);
-    SSL_CTX_free(ctx);
 }
 /* Neither every socket nor every cipher is for the kernel, nor has every system one that can. */
 static void where_the_kernel_cannot_openssl_encrypts(void **state) {
@@ -970,7 +1022,8 @@ int main(void) {
         T(a_retry_may_bring_more_than_was_refused), T(a_refused_write_that_is_given_up_ends_without_close_notify), T(small_pieces_share_one_record),
         T(a_close_notify_that_is_refused_can_be_sent_again), T(the_kernel_encrypts_and_pieces_share_a_record),
         T(what_the_kernel_refuses_can_be_written_again_from_elsewhere), T(close_notify_follows_what_the_kernel_took),
-        T(a_request_for_other_keys_wears_a_connection_out), T(where_the_kernel_cannot_openssl_encrypts),
+        T(a_request_for_other_keys_wears_a_connection_out), T(requests_for_other_keys_that_come_together_draw_no_answer),
+        T(new_keys_now_and_then_are_no_trouble), T(who_sends_nothing_but_new_keys_is_lost), T(where_the_kernel_cannot_openssl_encrypts),
         T(nothing_to_write_writes_nothing), T(records_that_came_together_are_read_together), T(a_missing_certificate_is_reported_at_its_place),
         T(a_missing_key_is_reported_at_its_place), T(a_key_of_another_certificate_is_reported), T(a_file_that_is_no_certificate_is_reported),
         T(a_key_with_a_passphrase_is_reported_and_asks_nobody), T(client_certificates_without_a_ca_are_reported),
