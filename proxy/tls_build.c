@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Mozilla's "intermediate", of TLS 1.2: forward secrecy and AEAD only, so nothing that RFC 9113 Appendix A forbids. TLS 1.3 has no weak ones. */
 #define CIPHERS                                                                                                                   \
@@ -51,18 +52,9 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg) {
     return 0;
 }
 
-/* Read, not tried: a try would load the module, which is the administrator's to do. */
-static bool kernel_has_tls(void) {
-    char list[256] = "";
-    FILE *f = fopen("/proc/sys/net/ipv4/tcp_available_ulp", "re");
-    if (!f) return false;
-    bool read = fgets(list, sizeof list, f);
-    fclose(f);
-    char *rest = list, *word;
-    while (read && (word = strtok_r(rest, " \n", &rest)))
-        if (strcmp(word, "tls") == 0) return true;
-    return false;
-}
+/* Looked for, not tried: a try would load the module, which is the administrator's to do. This file (Linux 5.5) is there in containers as well, and where
+ * a unit hides all of /proc but processes (ProcSubset=pid); the list of tcp_available_ulp is in neither. */
+static bool kernel_has_tls(void) { return access("/proc/self/net/tls_stat", F_OK) == 0; }
 
 /* What is asked for and cannot be had is no error: the same file serves machines that have it and that have not. */
 static void use_kernel(struct conf *c, SSL_CTX *const *ctx, size_t n, struct conf_pos asked_at) {
