@@ -20,6 +20,11 @@ static instant conn_stuck(const struct conn *c) {
     instant end = instant_add(c->moved, w), next = instant_add(c->looked, span_ns(w.ns / CONN_LOOKS));
     return instant_before(end, next) ? next : end;
 }
+/* The peer acknowledged n more bytes: what they give back of times.write. */
+static void conn_regain(struct conn *c, int64_t n, instant now) {
+    int64_t each = c->times.per_byte.ns;
+    c->moved = each ? instant_min(now, instant_add(c->moved, span_ns(i64_mul_sat(n, each)))) : now;
+}
 /* False: it is not a slow peer. */
 static bool conn_peer_takes(struct conn *c, instant now) {
     if (c->state != CONN_FLUSHING && (c->state != CONN_OPEN || buffer_is_empty(&c->backlog))) return false;
@@ -28,8 +33,14 @@ static bool conn_peer_takes(struct conn *c, instant now) {
     int64_t n = (int64_t)(taken - c->taken);
     c->looked = now;
     c->taken = taken;
-    if (looked && n > 0) c->moved = c->times.per_byte.ns ? instant_min(now, instant_add(c->moved, span_ns(i64_mul_sat(n, c->times.per_byte.ns)))) : now;
+    if (looked && n > 0) conn_regain(c, n, now);
     return instant_before(now, instant_add(c->moved, c->times.write));
+}
+/* Who takes nothing is looked at ever less often: many who never read cost no more than their sockets. */
+static instant next_look(const struct conn *c) {
+    span still = instant_until(c->moved, c->since);
+    span pause = span_min(span_max(CONN_SETTLE, span_ns(still.ns / 4)), span_s(1));
+    return instant_min(instant_add(c->since, pause), instant_add(c->moved, c->times.write));
 }
 /* A stuck write counts from the last byte that the socket took; what else there is to wait for, from the change of state. */
 static instant conn_limit(const struct conn *c) {
@@ -40,7 +51,7 @@ static instant conn_limit(const struct conn *c) {
         if (c->session.live > 0) return INSTANT_NEVER;
         return instant_add(c->since, c->session.begun ? c->times.header : c->times.idle);
     case CONN_FLUSHING: return conn_stuck(c);
-    case CONN_SETTLING: return instant_add(c->since, CONN_SETTLE);
+    case CONN_SETTLING: return next_look(c);
     case CONN_LINGERING: return instant_add(c->since, c->times.linger);
     case CONN_DEAD: break;
     }
@@ -71,10 +82,11 @@ static void conn_settle(struct conn *c) {
         conn_finish(c);
         return;
     }
-    if (unsent != c->unsent) c->moved = c->w->now;
+    if (unsent < c->unsent) conn_regain(c, (int64_t)(c->unsent - unsent), c->w->now);
+    else if (unsent > c->unsent) c->moved = c->w->now; /* what was held back */
     c->unsent = unsent;
     c->since = c->w->now;
-    if (!instant_before(c->w->now, instant_add(c->moved, c->times.write))) conn_die(c, true);
+    if (unsent > 0 && !instant_before(c->w->now, instant_add(c->moved, c->times.write))) conn_die(c, true);
 }
 
 /* What a limit that passed means. */
@@ -102,8 +114,9 @@ static void conn_expire(struct conn *c) {
         }
         return;
     case CONN_SETTLING: conn_settle(c); return;
-    case CONN_FLUSHING:
-    case CONN_LINGERING: conn_die(c, c->state == CONN_FLUSHING); return;
+    /* Where close_notify is all that is missing, and no kernel holds anything back, what is with TCP may still arrive. */
+    case CONN_FLUSHING: conn_die(c, c->settles || c->session.wants_output || !buffer_is_empty(&c->backlog)); return;
+    case CONN_LINGERING: conn_die(c, false); return;
     case CONN_DEAD: return;
     }
 }

@@ -28,7 +28,7 @@ struct lease;
 #define CONN_DOUBT span_ms(2)       /* within so long an RST behind a request's bytes is found, where there is a beat; else at once */
 #define CONN_LOOKS 8                /* at a peer that takes little, in times.write */
 #define LINGER_BYTES (1u << 20)     /* discarded after our FIN at most */
-#define CONN_SETTLE span_ms(20)     /* between two looks at what TCP holds; where both see nothing, nothing is elsewhere */
+#define CONN_SETTLE span_ms(20)     /* between two looks at what TCP holds, at least; where both see nothing, nothing is elsewhere */
 
 enum conn_state { CONN_OPENING, CONN_OPEN, CONN_FLUSHING, CONN_SETTLING, CONN_LINGERING, CONN_DEAD };
 struct conn_owner { /* who made the connection; NULL entries are skipped */

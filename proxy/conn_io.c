@@ -193,7 +193,8 @@ void conn_serve(struct conn *c) {
     size_t share = CONN_READ_SHARE;
     c->last_read = 0;
     while (c->state != CONN_DEAD && c->readable && !c->paused && conn_read(c, &share) && !conn_lets_gather(c) && !conn_doubts(c)) { }
-    if (c->state != CONN_DEAD && c->paused) conn_look(c); /* also where it was paused just now: this edge was the last */
+    /* Also where it was paused just now: this edge was the last. Behind a FIN, or a close_notify, reading tells of no RST. */
+    if (c->state != CONN_DEAD && (c->paused || c->fin_read)) conn_look(c);
     if (c->leaving) conn_leave(c);
     if (c->state == CONN_DEAD) return;
     if (c->readable && !c->paused && !list_is_linked(&c->waiting)) conn_ready(c); /* its share is used up */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernel TLS (`ktls: true`): the kernel encrypts, every byte that it took arrives, also where the connection ends behind it, and a peer that wants other
 keys, which it cannot change, loses nothing. Without it OpenSSL encrypts. `make test-ktls` brings a kernel that has it."""
+import os
 import socket
 import ssl
 import subprocess
@@ -15,11 +16,7 @@ VERSIONS = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 
 
 def has_tls():
-    try:
-        with open("/proc/sys/net/ipv4/tcp_available_ulp", encoding="ascii") as f:
-            return "tls" in f.read().split()
-    except OSError:
-        return False
+    return os.path.exists("/proc/self/net/tls_stat")
 
 
 def needs_tls():
@@ -104,6 +101,28 @@ def test_nothing_is_lost_where_the_connection_ends():
                 assert wire.notified, f"{wire.ended} and no close_notify"
             assert held, "no answer was with the kernel before it was read"
         note(f"a socket took {room} bytes")
+        del up
+
+
+def test_one_who_leaves_before_the_end_has_settled():
+    """A client that says close_notify while the last of its answer is with TCP, and then resets, is not waited for: the reset is seen although TLS reads no more."""
+    needs_tls()
+    size = 200000
+
+    def handler(wire, message):
+        wire.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(size))
+        return False
+
+    with Authority() as a, Upstream(serve(handler)) as up, Gateway(up, listeners=ktls(a.sign("a.test", "DNS:a.test"))) as g:
+        for version in VERSIONS:
+            before = int(g.metric("curfew_client_sent_bytes_total"))
+            wire = unread(g, a, version, size)
+            assert taken(g, before) >= size
+            wire.close_notify()
+            time.sleep(0.1)  # until it has come: nothing tells when
+            expect(g.metric("curfew_connections"), 1)
+            wire.reset()
+            eventually(lambda: g.metric("curfew_connections") == 0, what="its connection's end")
         del up
 
 

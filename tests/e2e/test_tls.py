@@ -403,6 +403,22 @@ def test_close_notify_is_a_fin():
             del up
 
 
+def test_a_reset_behind_a_tolerated_end():
+    """half_close: tolerate lets a client end its half and wait; RST behind its FIN, or behind its close_notify, says that it waits no more."""
+    with Authority() as a:
+        for port, end in (("h1", "half_close"), ("tls", "close_notify")):
+            listeners = listener(a.sign("a.test", "DNS:a.test"))
+            with Upstream(serve(silent)) as up, Gateway(up, listeners=listeners, policy={"cancel": {"half_close": "tolerate"}}) as g:
+                c = SecureWire(g.open("tls"), a.client()).handshake() if port == "tls" else Wire(g.open())
+                c.send(get("/"))
+                up.wait_requests(1)
+                getattr(c, end)()
+                time.sleep(0.1)  # until it has come: nothing tells when
+                c.reset()
+                up.wait_end(0, SOON)
+                expect(g.logged()["ending"], "client_reset", f"{end}, then RST")
+
+
 def test_a_client_that_is_cut_off():
     """TCP FIN without close_notify, and TCP RST, while the answer is owed: both count as the client's leaving, over HTTP/1 and HTTP/2, for all its streams."""
     with Authority() as a:

@@ -335,7 +335,7 @@ static void one_who_reads_on_slowly_is_waited_for(void **state) {
         assert_false(is_over(c));
     }
     c->unsent = 0;
-    at(50 * 900 * MS);
+    at(50 * 900 * MS + 300 * MS);
     assert_true(c->closed && !c->reset);
 }
 static void one_who_reads_no_more_is_reset_at_the_time_of_a_write(void **state) {
@@ -345,6 +345,15 @@ static void one_who_reads_no_more_is_reset_at_the_time_of_a_write(void **state) 
     assert_false(is_over(c));
     at(1020 * MS);
     assert_true(c->closed && c->reset);
+}
+/* A thousand of them would keep a worker busy. */
+static void one_who_reads_no_more_is_looked_at_seldom(void **state) {
+    (void)state;
+    struct sock *c = answered_by_the_kernel(50000);
+    unsigned looks = c->looks;
+    at(999 * MS);
+    assert_false(is_over(c));
+    assert_in_range(c->looks - looks, 5, 20);
 }
 static void one_who_leaves_meanwhile_is_let_go(void **state) {
     (void)state;
@@ -514,6 +523,7 @@ int main(void) {
         SCENE(a_client_that_has_everything_is_closed_after_one_look),
         SCENE(one_who_reads_on_slowly_is_waited_for),
         SCENE(one_who_reads_no_more_is_reset_at_the_time_of_a_write),
+        SCENE(one_who_reads_no_more_is_looked_at_seldom),
         SCENE(one_who_leaves_meanwhile_is_let_go),
         SCENE(lingering_follows_settling),
         SCENE(expect_100_is_passed_on_and_its_answer_comes_back),

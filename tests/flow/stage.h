@@ -62,6 +62,7 @@ struct sock { /* one connection, seen from its other end: the test's */
     char *got;                  /* all that the gateway said */
     size_t ngot, capgot, seen;  /* seen: how far the test has looked */
     size_t unsent;              /* what TCP still holds for us */
+    unsigned looks;             /* how often the gateway asked for that */
     bool half_closed;           /* the gateway's FIN by shut_write */
     bool closed, reset;         /* the gateway closed; with RST */
     unsigned said_turn, closed_turn; /* when it last said something, or closed */
@@ -171,7 +172,10 @@ static inline int os_so_error(int fd) {
     s->error = 0;
     return error;
 }
-static inline size_t os_unsent(int fd) { return sock_of(fd)->unsent; }
+static inline size_t os_unsent(int fd) {
+    sock_of(fd)->looks++;
+    return sock_of(fd)->unsent;
+}
 static inline void os_shut_write(int fd) {
     struct sock *s = sock_of(fd);
     s->half_closed = true;
