@@ -15,8 +15,8 @@ packages() {
         demo) packages build && echo python3 python3-hpack python3-flask gunicorn openssl ;;
         lint) packages test && echo clang-tidy shellcheck ;;
         bench) packages build && echo python3 python3-hpack openssl wrk nghttp2-client nginx-light haproxy ;;
-        # a kernel that has TLS, for those whose own has not
-        ktls) packages test && echo user-mode-linux kmod iproute2 ;;
+        # a kernel that has TLS, for those whose own has not; Debian has it for two architectures
+        ktls) packages test && echo kmod iproute2 && case $(dpkg --print-architecture 2>/dev/null) in amd64 | i386) echo user-mode-linux ;; esac ;;
         # a runtime and a gRPC library for each language of tests/polyglot
         polyglot) packages demo && echo curl nghttp2-client pkgconf protobuf-compiler protobuf-compiler-grpc golang-go \
             golang-google-grpc-dev golang-goprotobuf-dev golang-golang-x-sys-dev python3-grpcio python3-protobuf g++ libgrpc++-dev default-jdk-headless libgrpc-java \
