@@ -33,6 +33,8 @@ static_assert(sizeof(struct piece) % _Alignof(max_align_t) == 0, "a piece is ali
 
 static _Thread_local struct { struct piece *free; size_t n; } pools[CLASSES];
 
+static int64_t bytes_of(const struct piece *p) { return (int64_t)(sizeof *p + (p->class == CLASSES ? p->size : p->class * GRAIN)); }
+
 static void *take(size_t n, void *user) {
     (void)user;
     size_t class = n / GRAIN + (n % GRAIN != 0);
@@ -49,6 +51,7 @@ static void *take(size_t n, void *user) {
     }
     p->size = n;
     p->class = class;
+    mem_held += bytes_of(p);
     return p + 1;
 }
 
@@ -56,6 +59,7 @@ static void give(void *at, void *user) {
     (void)user;
     if (!at) return;
     struct piece *p = (struct piece *)at - 1;
+    mem_held -= bytes_of(p);
     if (p->class == CLASSES || pools[p->class].n >= KEPT) {
         free(p);
         return;

@@ -11,7 +11,7 @@
 #define CONF_EXPANDED_MAX (4u << 20) /* bytes of all values that had a ${NAME}: a short file can name a long variable often */
 #define CONF_DIAGS_MAX 500u          /* diagnostics kept: more help nobody; the others are counted */
 #define CONF_SHOWN_MAX 60u           /* bytes of a value that a message repeats */
-#define CONF_KEYS_SHOWN_MAX 100u     /* bytes of a list of known keys in a hint; a longer one is for the reference */
+#define CONF_KEYS_SHOWN_MAX 110u     /* bytes of a list of known keys in a hint; a longer one is for the reference */
 
 /* Formatted text in c->arena, ended by NUL. */
 const char *conf_format(struct conf *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

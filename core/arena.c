@@ -54,6 +54,8 @@ void *mem_realloc(void *p, size_t n) {
     return p;
 }
 
+_Thread_local int64_t mem_held;
+
 static size_t payload(const struct arena_block *b) { return b->size - sizeof *b; }
 
 static void block_free(struct arena_block *b) {
@@ -63,7 +65,7 @@ static void block_free(struct arena_block *b) {
 
 static struct arena_block *block_take(struct arena_pool *pool, size_t size) {
     struct arena_block *b = NULL;
-    if (pool) pool->out += size;
+    if (pool) pool->out += size, mem_held += (int64_t)size;
     if (pool && pool->free && size == ARENA_BLOCK) {
         b = pool->free;
         pool->free = b->next;
@@ -77,7 +79,7 @@ static struct arena_block *block_take(struct arena_pool *pool, size_t size) {
 }
 
 static void block_give(struct arena_pool *pool, struct arena_block *b) {
-    if (pool) pool->out -= b->size;
+    if (pool) pool->out -= b->size, mem_held -= (int64_t)b->size;
     if (!pool || b->size != ARENA_BLOCK || pool->nfree >= pool->max_free) {
         block_free(b);
         return;

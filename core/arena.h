@@ -36,6 +36,10 @@ struct str arena_lower(struct arena *a, struct str s); /* a copy in lower case, 
 struct str arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define ARENA_NEW(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 
+/* What this thread holds of memory that peers make grow: blocks of arenas, what waits in buffers, what codecs keep. Who takes such says so, and who
+ * gives it back does in the same thread. */
+extern _Thread_local int64_t mem_held;
+
 /* malloc, calloc and realloc that abort instead of failing (style 15). */
 void *mem_alloc(size_t n);
 void *mem_zalloc(size_t n);

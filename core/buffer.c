@@ -14,6 +14,7 @@ static void move_to(struct buffer *b, size_t cap) {
     uint8_t *p = mem_alloc(cap);
     size_t live = buffer_size(b);
     if (live) memcpy(p, buffer_data(b), live);
+    mem_held += (int64_t)cap - (int64_t)b->cap;
     free(b->p);
     *b = (struct buffer){ .p = p, .len = live, .cap = cap, .limit = b->limit };
 }
@@ -52,6 +53,7 @@ void buffer_take(struct buffer *b, size_t n) {
 }
 
 void buffer_free(struct buffer *b) {
+    mem_held -= (int64_t)b->cap;
     free(b->p);
     buffer_init(b, b->limit);
 }

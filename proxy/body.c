@@ -33,11 +33,13 @@ static struct chunk *chunk_take(struct chunk_pool *p) {
     k->node = (struct list){ 0 };
     k->len = 0;
     p->out++;
+    mem_held += (int64_t)sizeof *k;
     return k;
 }
 static void chunk_give(struct chunk_pool *p, struct chunk *k) {
     assert(p->out > 0);
     p->out--;
+    mem_held -= (int64_t)sizeof *k;
     if (p->nfree >= p->max_free) {
         free(k);
         return;

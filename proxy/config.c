@@ -190,6 +190,7 @@ static void take_raw(struct config *config, const struct config_raw *raw) {
     config->admin = raw->admin;
     config->log = raw->log;
     config->load = raw->load;
+    config->limits = raw->limits;
     config->shutdown.drain = raw->shutdown.drain;
     config->shutdown.drain_removed = raw->shutdown.drain_removed;
 }

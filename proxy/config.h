@@ -76,6 +76,7 @@ struct listener_conf {
     span beat;                      /* architecture, "the turn of the loop"; 0: off */
     void *options[CODECS_MAX];      /* by codec_index: that codec's options struct with defaults filled in; never NULL where it has a table */
 };
+struct limits_conf { uint64_t memory; }; /* a total, shared out among the workers; UINT64_MAX: none */
 /* ---- upstreams ----------------------------------------------------------------------------------------------------------------------- */
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUESTS };
 struct reset_budget { uint64_t burst; struct conf_rate rate; };
@@ -115,6 +116,7 @@ struct config {
     struct admin_conf *admin;       /* NULL: none */
     struct log_conf log;
     struct load_conf load;
+    struct limits_conf limits;
     struct { span drain, drain_removed; } shutdown;
     bool needs_dates;               /* some dialect in use reads or writes the wall clock */
     const struct config_raw *raw;   /* as the tables filled it: for config_print */

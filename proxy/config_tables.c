@@ -290,6 +290,15 @@ static const struct conf_table load_table = { .name = "load", .size = sizeof(str
     .help = "When a worker is under load, so that optional context fields are dropped. It is over when all has stayed below 80 % for a second." };
 
 #define IN_SHUTDOWN(member) (offsetof(struct config_raw, shutdown.member) - offsetof(struct config_raw, shutdown))
+static const struct conf_field limits_rows[] = {
+    { .name = "memory", .type = CONF_SIZE, .offset = offsetof(struct limits_conf, memory), .def = "none", .none = "none", .min = 16 << 20, .max = INT64_MAX,
+      .help = "bytes of bodies that wait, of heads and of protocol state, shared out among the workers: a worker that holds more than its share refuses new "
+              "requests, and an eighth past it ends who makes it hold yet more" },
+    END,
+};
+static const struct conf_table limits_table = { .name = "limits", .size = sizeof(struct limits_conf), .fields = limits_rows,
+    .help = "What all peers together may cost." };
+
 static const struct conf_field shutdown_rows[] = {
     { .name = "drain", .type = CONF_DURATION, .offset = IN_SHUTDOWN(drain), .def = "30s", .max = DAY,
       .help = "how long requests may take to end once the program was told to" },
@@ -347,6 +356,7 @@ static const struct conf_field config_rows[] = {
     { .name = "admin", .type = CONF_POINTER, .offset = AT(admin), .table = &admin_table, .help = "the operators' own door" },
     { .name = "log", .type = CONF_STRUCT, .offset = AT(log), .table = &log_table, .help = "what is written down" },
     { .name = "load", .type = CONF_STRUCT, .offset = AT(load), .table = &load_table, .help = "when optional context fields are dropped" },
+    { .name = "limits", .type = CONF_STRUCT, .offset = AT(limits), .table = &limits_table, .help = "what all peers together may cost" },
     { .name = "shutdown", .type = CONF_STRUCT, .offset = AT(shutdown), .table = &shutdown_table, .help = "how the program ends, and what a reload takes away" },
     END,
 };

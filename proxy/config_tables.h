@@ -15,6 +15,7 @@ struct config_raw { /* config_table's struct */
     struct admin_conf *admin;
     struct log_conf log;
     struct load_conf load;
+    struct limits_conf limits;
     struct { span drain, drain_removed; } shutdown;
 };
 extern const struct conf_table listener_table, upstream_table, tls_server_table;

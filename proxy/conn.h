@@ -23,6 +23,7 @@ struct lease;
 #define CONN_READ_SHARE (1u << 20)  /* bytes that one connection may be read in one turn: a fast sender starves nobody */
 #define CONN_KEPT_MAX (192u << 10)  /* input that a codec does not take yet (a head under way, pipelined requests); past it we stop reading */
 #define BODY_WINDOW (128u << 10)    /* bytes of a body that may wait for the other side, before its sender is no longer read (FLOW_SESSION) */
+#define BODY_WINDOW_FULL (16u << 10) /* ... where limits.memory is reached */
 #define BEAT_LEGS 8u                /* a multiplexed connection with so many live legs is busy: it waits for the beat */
 #define BEAT_BULK (16u << 10)       /* ... but not where its last reading brought so much: bulk is served at once */
 #define CONN_DOUBT span_ms(2)       /* within so long an RST behind a request's bytes is found, where there is a beat; else at once */

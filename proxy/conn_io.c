@@ -54,8 +54,9 @@ void conn_peer_lost(struct conn *c, const char *say) {
 
 static bool leg_is_full(const struct conn *c) {
     if (!c->session.codec || c->session.codec->flow != FLOW_SESSION) return false;
+    size_t window = load_room(c->w) == ROOM_PLENTY ? BODY_WINDOW : BODY_WINDOW_FULL;
     LIST_EACH((struct list *)(uintptr_t)&c->session.legs, g, struct leg, node) {
-        if (g->uncredited >= BODY_WINDOW) return true;
+        if (g->uncredited >= window) return true;
     }
     return false;
 }
@@ -122,7 +123,7 @@ static bool conn_read(struct conn *c, size_t *share) {
     if (!list_is_empty(&w->borrowers)) worker_settle_borrowed(w); /* before the scratch is used again */
     if (c->state == CONN_DEAD || c->paused) return false;
     ssize_t n;
-    do n = conn_recv(c, w->scratch, SCRATCH_BYTES);
+    do n = conn_recv(c, w->scratch, load_room(w) == ROOM_PLENTY ? SCRATCH_BYTES : BODY_WINDOW_FULL);
     while (n == -EINTR);
     if (n > 0) {
         size_t got = (size_t)n;
@@ -175,7 +176,7 @@ static bool conn_lets_gather(const struct conn *c) { return !c->tls && conn_is_b
  * both, and it looks as that of the bytes alone. Where there is a beat that call waits for an edge, and for the worst case, an RST that came in the
  * microseconds before the first call, no longer than CONN_DOUBT. Between requests there is no doubt to be had: the next one is at stake. */
 static bool conn_doubts(struct conn *c) {
-    if (c->w->beat.now.ns == 0 || c->tls || c->fin || c->paused || c->state != CONN_OPEN) return false;
+    if (c->w->beat.now.ns == 0 || load_room(c->w) != ROOM_PLENTY || c->tls || c->fin || c->paused || c->state != CONN_OPEN) return false;
     if (c->session.codec->coalesce || c->session.live == 0 || c->last_read >= SCRATCH_BYTES) return false;
     c->turned = c->w->now;
     list_push(&c->w->doubted, &c->waiting);

@@ -12,9 +12,28 @@ static void exchange_run(struct exchange *x);
 static struct exchange *exchange_of(struct leg *g) { return CONTAINER_OF(g, struct exchange, leg); }
 static void on_ended(struct hook *h, const struct context *c, enum ending why);
 
+static void tell_refusal(struct worker *w) {
+    metric_inc(&w->metrics, METRIC_MEMORY_REFUSED);
+    unsigned n = worker_says(w, &w->refusals);
+    if (!n) return;
+    LIST_EACH(&w->exchanges, x, struct exchange, node) { exchange_hurry(x); } /* once a second */
+    log_warn("load", "worker %u holds %lld bytes for its peers, its share is %lld (limits.memory): %u requests refused or ended", w->index,
+             (long long)mem_held, (long long)w->load.memory, n);
+}
+/* It makes us hold more than there is room for. */
+void exchange_has_no_room(struct exchange *x) {
+    static const struct fault f = { .why = ENDING_SHED_LOAD, .say = "the gateway holds as much as it may (limits.memory)" };
+    if (context_is_ended(&x->context)) return;
+    tell_refusal(x->w);
+    exchange_fail(x, &f);
+}
 static struct leg *on_open(struct session *s) {
     struct conn *c = conn_of(s);
     struct worker *w = c->w;
+    if (load_room(w) == ROOM_OVER) { /* an answer of our own would need memory, and a client that takes it */
+        tell_refusal(w);
+        return NULL;
+    }
     struct arena a;
     arena_init(&a, &w->arenas);
     struct exchange *x = arena_zalloc(&a, sizeof *x + s->codec->leg_size);
@@ -178,6 +197,7 @@ static void on_body(struct leg *g, const uint8_t *p, size_t n, bool copied) {
     x->up_bytes += n;
     if (x->bridge) exchange_bridge_request(x, p, n, copied);
     else body_push(&x->up, p, n, copied || x->keep || !x->attempt ? NULL : &x->w->borrowers);
+    if ((x->bridge || x->leg.uncredited > BODY_WINDOW_FULL) && load_room(x->w) == ROOM_OVER) exchange_has_no_room(x);
     attempt_ready(x);
 }
 static void on_end(struct leg *g, const struct head *trailers) {
@@ -350,6 +370,10 @@ static enum flow step_decide(struct exchange *x) {
 }
 static enum flow step_ask(struct exchange *x) {
     x->step = STEP_relay;
+    if (load_room(x->w) != ROOM_PLENTY) {
+        exchange_has_no_room(x);
+        return FLOW_WAIT;
+    }
     x->upstream = choose_upstream(x, x->match.route);
     const struct upstream_conf *u = upstream_conf_of(x->upstream);
     if (!exchange_bridge_begin(x)) return FLOW_WAIT;

@@ -184,6 +184,8 @@ void exchange_cut(struct exchange *x);
 /* From an attempt: a head, bytes, the end of the answer. */
 void exchange_answer_head(struct exchange *x, const struct head *h);
 void exchange_answer_body(struct exchange *x, const uint8_t *p, size_t n, bool copied);
+/* limits.memory: it is ended. */
+void exchange_has_no_room(struct exchange *x);
 /* Bytes that wait for the client; borrowers as in body_push. */
 void exchange_owe(struct exchange *x, const uint8_t *p, size_t n, struct list *borrowers);
 void exchange_answer_end(struct exchange *x, const struct head *trailers);
@@ -203,6 +205,8 @@ span exchange_unheard_life(const struct exchange *x);
 span exchange_silence(const struct exchange *x);
 /* From here on somebody is waited for. */
 void exchange_run_idle(struct exchange *x);
+/* Memory is short: where a client is what is waited for, and nothing has moved for five seconds, it ends as when all of its time were over. */
+void exchange_hurry(struct exchange *x);
 /* A byte of a body moved, either way. */
 void exchange_moved(struct exchange *x);
 /* ---- exchange_modes.c: what modes and max_reject make of it ------------------------------------------------------------------------------- */

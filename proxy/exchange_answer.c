@@ -5,6 +5,8 @@
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 
+#define SLOW span_s(1) /* past limits.memory a client that has been owed bytes for so long is not to be owed more */
+
 /* ---- answers of our own ------------------------------------------------------------------------------------------------------------------ */
 /* What is left of an upload that nobody wants: read and thrown away where that is cheaper than a new connection; on a multiplexed one a stream costs
  * nothing. A client that expects a 100 (Continue) may leave its body out (RFC 9110 10.1.1): then what follows cannot be told from it. */
@@ -28,6 +30,7 @@ static void finish_answer(struct exchange *x) {
 void exchange_owe(struct exchange *x, const uint8_t *p, size_t n, struct list *borrowers) {
     if (body_waiting(&x->down, x->down_offset) == 0) x->owed = x->w->now;
     body_push(&x->down, p, n, borrowers);
+    if (load_room(x->w) == ROOM_OVER && instant_before(instant_add(x->owed, SLOW), x->w->now)) exchange_has_no_room(x);
 }
 /* No tunnel was made: its request was complete with its head. */
 static void refuse_tunnel(struct exchange *x) {

@@ -4,6 +4,7 @@
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 
+#define HURRY span_s(5)
 #define LOOKS 8 /* at a client that is nearly too slow, in the time of its limit: it is not to be the timer's busiest customer */
 
 span exchange_to_head(const struct exchange *x) {
@@ -93,6 +94,12 @@ static span slack(struct exchange *x, const struct patience *p, instant now) {
     span left = span_sub(span_add(goes_on ? before.left : p->limit, span_ns(earned)), instant_until(since, now));
     x->pace.of = (uint8_t)p->why;
     return x->pace.left = span_min(left, p->limit);
+}
+void exchange_hurry(struct exchange *x) {
+    if (context_is_ended(&x->context) || x->step != STEP_relay) return;
+    struct patience p = patience_of(x);
+    if (!p.slow || instant_before(x->w->now, instant_add(x->moved, HURRY))) return;
+    exchange_fail(x, &(struct fault){ .why = p.why, .say = p.say });
 }
 static void on_idle(struct timer *t, instant now) {
     struct exchange *x = CONTAINER_OF(t, struct exchange, idle);

@@ -34,7 +34,7 @@ static void look(struct worker *w, span lag) {
 
 void load_init(struct worker *w) {
     struct load *l = &w->load;
-    *l = (struct load){ .inflight = INT64_MAX, .loop_lag = SPAN_FOREVER, .over = { .fire = on_over } };
+    *l = (struct load){ .memory = INT64_MAX, .inflight = INT64_MAX, .loop_lag = SPAN_FOREVER, .over = { .fire = on_over } };
 }
 void load_follow(struct worker *w, const struct load_conf *conf) {
     struct load *l = &w->load;
@@ -42,9 +42,18 @@ void load_follow(struct worker *w, const struct load_conf *conf) {
     l->loop_lag = conf->loop_lag;
     l->looks = l->inflight != INT64_MAX || !span_is_forever(l->loop_lag);
 }
+void load_limit(struct worker *w, const struct limits_conf *conf) {
+    w->load.memory = conf->memory > INT64_MAX ? INT64_MAX : config_share((int64_t)conf->memory, w->count, w->index);
+}
+enum room load_room(const struct worker *w) {
+    int64_t most = w->load.memory;
+    if (mem_held <= most) return ROOM_PLENTY;
+    return mem_held - most <= most / 8 ? ROOM_FULL : ROOM_OVER;
+}
 void load_free(struct worker *w) { wheel_disarm(&w->wheel, &w->load.over); }
 
 void load_turned(struct worker *w) {
+    metric_set(&w->metrics, METRIC_MEMORY_HELD, mem_held > 0 ? (uint64_t)mem_held : 0);
     if (!w->load.looks) return;
     /* Whoever came as the turn began has waited for all of it: that is the loop's lag. */
     look(w, span_is_forever(w->load.loop_lag) ? span_ns(0) : instant_until(w->now, w->os->now()));

@@ -16,6 +16,7 @@ struct load { /* a worker's */
     bool looks, on;
     int64_t inflight;         /* this worker's share; INT64_MAX: not looked at */
     span loop_lag;
+    int64_t memory;           /* this worker's share of limits.memory; INT64_MAX: none */
     instant until;            /* while on: until when it is, if nothing is high meanwhile */
     struct timer over;
 };
@@ -26,6 +27,13 @@ void load_free(struct worker *w);
 void load_turned(struct worker *w);
 /* Are optional fields to be dropped now? */
 bool load_drops(struct worker *w);
+
+/* What peers make this worker hold (core/arena.h), beside its share of limits.memory. FULL: new requests are refused, and bodies wait in small pieces.
+ * OVER, an eighth past it: nothing is begun for a request that is refused, and who makes it hold yet more is ended. */
+enum room { ROOM_PLENTY, ROOM_FULL, ROOM_OVER };
+struct limits_conf;
+void load_limit(struct worker *w, const struct limits_conf *conf); /* from here on by these */
+enum room load_room(const struct worker *w);
 
 /* The operator's word. Any thread; what one sets all see with the next request. */
 enum load_switch { LOAD_AUTO, LOAD_DROP, LOAD_KEEP };

@@ -168,6 +168,7 @@ void snapshot_take(struct worker *w, struct handover *h) {
         take_log(w, h);
         take_beat(w, h->config);
         load_follow(w, &h->config->load);
+        load_limit(w, &h->config->limits);
         snapshot_unref(old);
     }
     handover_free(h);

@@ -73,7 +73,7 @@ struct worker {
     atomic_bool returned;            /* worker_run is over: nothing more will be read from the mailbox */
     size_t nconns, nexchanges;
     size_t nclients, max_clients;    /* connections of listeners; max 0: as many as come */
-    struct seldom leaks, calls_unmade; /* contexts that outlived their deadline; calls that a template or a rate forbade */
+    struct seldom leaks, calls_unmade, refusals; /* contexts that outlived their deadline; calls that a template or a rate forbade; for want of memory */
     struct load load;
     uint32_t drawn;                  /* weighted choices made */
     uint64_t chance;                 /* core/random.h: jitter and ids are drawn from it */
