@@ -303,7 +303,7 @@ static const struct conf_field shutdown_rows[] = {
     { .name = "drain", .type = CONF_DURATION, .offset = IN_SHUTDOWN(drain), .def = "30s", .max = DAY,
       .help = "how long requests may take to end once the program was told to" },
     { .name = "drain_removed", .type = CONF_DURATION, .offset = IN_SHUTDOWN(drain_removed), .def = "10m", .max = DAY, .none = "none",
-      .help = "how long connections and requests of a listener or an upstream may take to end once a reload removed or changed it; none: as long as they like" },
+      .help = "how long what is under way may take to end once a reload removed its listener (or changed its `tls`) or its upstream; none: as long as it likes" },
     END,
 };
 #undef IN_SHUTDOWN

@@ -16,7 +16,7 @@ static bool has_conn(const struct leaving *l, const struct conn *c) {
 }
 static struct fault fault_of(const struct leaving *l) {
     const char *say = l->listener ? "a reload removed or changed its listener, and drain_removed is over"
-                    : l->upstream ? "a reload removed or changed its upstream, and drain_removed is over" : NULL;
+                    : l->upstream ? "a reload removed its upstream, and drain_removed is over" : NULL;
     return (struct fault){ .why = ENDING_SHUTDOWN, .say = say };
 }
 static size_t end_exchanges(const struct leaving *l) {
@@ -35,8 +35,8 @@ static void say_ended(const struct leaving *l, size_t n) {
         return;
     }
     struct str name = l->listener ? l->listener->name : upstream_name(l->upstream);
-    log_warn("reload", "%s %.*s, which a reload removed or changed: drain_removed is over, %zu exchanges are ended", l->listener ? "listener" : "upstream",
-             STR_ARG(name), n);
+    log_warn("reload", "%s %.*s, which a reload removed%s: drain_removed is over, %zu exchanges are ended", l->listener ? "listener" : "upstream", STR_ARG(name),
+             l->listener ? " or changed" : "", n);
 }
 /* The afterlife of what was ended is over, too: who still flushes, lingers or drains is dropped. */
 static void on_drop(struct timer *t, instant now) {

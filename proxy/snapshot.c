@@ -104,6 +104,13 @@ bool snapshot_resolves(struct worker *w, const struct config *c) {
 static void take_tls(struct upstream *u, const struct upstream_conf *conf) {
     if (conf->tls) upstream_take_tls(u, tls_client_ref(conf->tls->built));
 }
+/* One endpoint more is no reason to end the streams and tunnels of the others. */
+static bool has_heir(const struct snapshot *s, const struct upstream *u) {
+    const struct conf_map *all = &s->config->upstreams;
+    for (size_t i = 0; i < all->n; i++)
+        if (str_eq(all->names[i].name, upstream_name(u))) return true;
+    return false;
+}
 static void take_upstreams(struct snapshot *s, const struct snapshot *old, const struct config_change *d) {
     const struct conf_map *all = &s->config->upstreams;
     s->upstreams = mem_zalloc((all->n + 1) * sizeof *s->upstreams);
@@ -115,7 +122,8 @@ static void take_upstreams(struct snapshot *s, const struct snapshot *old, const
         s->upstreams[s->nupstreams++] = upstream_ref(u);
     }
     for (size_t i = 0; i < old->nupstreams; i++) {
-        if (!d->upstream_stays[i]) upstream_retire(old->upstreams[i], s->config->shutdown.drain_removed);
+        struct upstream *u = old->upstreams[i];
+        if (!d->upstream_stays[i]) upstream_retire(u, has_heir(s, u) ? SPAN_FOREVER : s->config->shutdown.drain_removed);
     }
 }
 

@@ -68,7 +68,7 @@ struct sock { /* one connection, seen from its other end: the test's */
     unsigned said_turn, closed_turn; /* when it last said something, or closed */
     int64_t closed_at;          /* ns since the scenario began */
 };
-struct given { const char *address, *listener, *upstream, *policy, *routes, *shutdown, *policies, *beat, *top; }; /* what stands at those places in the YAML */
+struct given { const char *app, *address, *listener, *upstream, *policy, *routes, *shutdown, *policies, *beat, *top; }; /* what stands at those places in the YAML */
 static struct world {
     int64_t now;                /* ns since the scenario began */
     struct worker w;
@@ -328,9 +328,11 @@ static inline struct config *config_of(struct given g) {
     FILE *f = open_memstream(&yaml, &n);
     fprintf(f, "workers: 1\nlisteners:\n  edge: { address: %s, beat: %s, %s }\n", g.address ? g.address : "127.0.0.1:8080, trust: all",
             g.beat ? g.beat : "0s", g.listener ? g.listener : "");
-    fprintf(f, "upstreams:\n  app: { endpoints: 127.0.0.1:9001, %s }\n", g.upstream ? g.upstream : "");
+    const char *app = g.app ? g.app : "app";
+    fprintf(f, "upstreams:\n  %s: { endpoints: 127.0.0.1:9001, %s }\n", app, g.upstream ? g.upstream : "");
     fprintf(f, "policies:\n  default: { %s }\n%s\n", g.policy ? g.policy : "", g.policies ? g.policies : "");
-    fprintf(f, "routes:\n%s\n", g.routes ? g.routes : "  - { match: { path: /* }, upstream: app }");
+    if (g.routes) fprintf(f, "routes:\n%s\n", g.routes);
+    else fprintf(f, "routes:\n  - { match: { path: /* }, upstream: %s }\n", app);
     fprintf(f, "shutdown: { drain: %s }\n%s\n", g.shutdown ? g.shutdown : "30s", g.top ? g.top : "");
     fclose(f);
     struct config *c = config_load("stage.yaml", yaml, n, no_env, stderr);
