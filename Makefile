@@ -156,7 +156,7 @@ test-polyglot: need-build
 
 # What TLS is when the kernel encrypts; boots a kernel that has TLS where this one has not.
 test-ktls: need-ktls
-	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all build/release/tests/unit/proxy/tls_test
+	+@$(MAKE) $(PAR) --no-print-directory FLAVOUR=release CC=gcc all $(patsubst %.c,build/release/%,$(wildcard tests/unit/proxy/tls_*test.c))
 	@tests/ktls/run
 
 need-%:
