@@ -17,34 +17,31 @@ static struct admin {
     struct worker *workers;
     size_t n;
     bool running;
-    pthread_mutex_t lock;        /* of config, and of metrics.routes of the workers */
-    const struct config *config; /* borrowed: the one in use */
+    pthread_mutex_t lock;            /* of routes, text, and of metrics.routes of the workers */
+    const struct conf_array *routes; /* borrowed from the configuration in use */
+    char *text;                      /* owned: that configuration, masked; NULL: nobody can ask for it */
 } admin = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* What depends on the configuration in use, which does not change meanwhile. */
-static void say_printed(struct service_call *c, struct str type, void (*print)(FILE *to, struct arena *a)) {
+static void say_metrics(struct service_call *c) {
+    const struct worker_metrics **all = arena_alloc(&c->arena, admin.n * sizeof *all);
+    for (size_t i = 0; i < admin.n; i++) all[i] = &admin.workers[i].metrics;
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
     if (!f) abort();
     pthread_mutex_lock(&admin.lock);
-    print(f, &c->arena);
+    metrics_print(f, all, admin.n, admin.routes);
     pthread_mutex_unlock(&admin.lock);
     fclose(f);
-    service_answer(c, 200, type, (struct str){ text, n });
+    service_answer(c, 200, STR(METRICS_CONTENT_TYPE), (struct str){ text, n });
     free(text);
 }
-static void print_metrics(FILE *to, struct arena *a) {
-    const struct worker_metrics **all = arena_alloc(a, admin.n * sizeof *all);
-    for (size_t i = 0; i < admin.n; i++) all[i] = &admin.workers[i].metrics;
-    metrics_print(to, all, admin.n, &admin.config->routes);
+static void say_config(struct service_call *c) {
+    pthread_mutex_lock(&admin.lock);
+    struct str text = arena_copy(&c->arena, str_of(admin.text));
+    pthread_mutex_unlock(&admin.lock);
+    service_answer(c, 200, YAML, text);
 }
-static void say_metrics(struct service_call *c) { say_printed(c, STR(METRICS_CONTENT_TYPE), print_metrics); }
-static void print_config(FILE *to, struct arena *a) {
-    (void)a;
-    config_print_masked(to, admin.config);
-}
-static void say_config(struct service_call *c) { say_printed(c, YAML, print_config); }
 static bool is_ready(void) {
     for (size_t i = 0; i < admin.n; i++) {
         if (atomic_load(&admin.workers[i].closing)) return false;
@@ -136,9 +133,23 @@ bool admin_start(struct config *config, struct worker *workers, size_t n) {
     admin.running = true;
     return true;
 }
+/* Here and not when it is asked for: tables make rows as they are walked, and this is the thread that loads by them. */
+static char *print_masked(const struct config *config) {
+    char *text = NULL;
+    size_t n = 0;
+    if (!config->admin && !admin.running) return NULL;
+    FILE *f = open_memstream(&text, &n);
+    if (!f) abort();
+    config_print_masked(f, config);
+    fclose(f);
+    return text;
+}
 void admin_take(const struct config *config, struct worker *workers, size_t n, struct route_counters *const *counters) {
+    char *text = print_masked(config);
     pthread_mutex_lock(&admin.lock);
-    admin.config = config;
+    free(admin.text);
+    admin.text = text;
+    admin.routes = &config->routes;
     for (size_t i = 0; i < n; i++) {
         route_counters_unref(workers[i].metrics.routes);
         workers[i].metrics.routes = counters[i];
@@ -154,4 +165,6 @@ void admin_stop(void) {
     worker_free(&admin.loop);
     contexts_stop();
     conf_free(&admin.conf);
+    free(admin.text);
+    admin.text = NULL;
 }

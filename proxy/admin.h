@@ -8,7 +8,7 @@
 /* False: the address cannot be had (said in the log). config->admin must be set. */
 bool admin_start(struct config *config, struct worker *workers, size_t n);
 /* The workers run by that configuration from here on, or are about to: /metrics has its routes, and /config is it. counters: a worker's each, a reference, taken.
- * Whether or not there is an admin address. */
+ * Whether or not there is an admin address. From the thread that loads configurations. */
 void admin_take(const struct config *config, struct worker *workers, size_t n, struct route_counters *const *counters);
 const struct address *admin_address(void); /* where it listens; NULL: nowhere */
 void admin_stop(void); /* idempotent; after the workers returned */
